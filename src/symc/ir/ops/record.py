@@ -1,0 +1,131 @@
+"""The op record: all that any part of symc knows about an operation.
+
+Printer, parser, verifier, oracle, passes, both differentiation modes, batching, code generation and
+the property tests read these fields; none of them lists op names.
+
+A new elementwise op is one call of `unary` / `binary` in a file of this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symc.ir.affine import IndexMap
+from symc.ir.core import Attrs, Node
+from symc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from symc.ir.term import Term
+
+Arrays = tuple[np.ndarray, ...]
+Infer = Callable[[Sequence[TensorType], Attrs], tuple[TensorType, ...]]
+Evaluate = Callable[["EvaluateContext", Sequence[np.ndarray], Node], Arrays]
+
+# One tangent contribution: tangent of an operand, the results, the operands, attrs -> the
+# contribution to the tangent of the (single) result.  Must be linear in the first argument and
+# built from linear ops, `scale` and `where`.
+Tangent = Callable[["Term", "Term", Sequence["Term"], Attrs], "Term"]
+# Cotangent of the result, the node's operands (the linear one may only be asked for its type),
+# attrs, the operand's number -> cotangent of that operand.
+Transpose = Callable[["Term", Sequence["Term"], Attrs, int], "Term"]
+# Operands with an optional batch axis each, attrs -> result with its batch axis at 0.
+Batch = Callable[[Sequence["Term"], Sequence[int | None], Attrs], tuple["Term", int]]
+
+
+class Kind(Enum):
+    """How an op is lowered."""
+
+    ELEMENTWISE = "elementwise"  # `scalar` per element; operands and result share one shape
+    SOURCE = "source"  # no tensor operands: constant, iota, size
+    VIEW = "view"  # `index_map`: each result element is one operand element
+    ASSEMBLE = "assemble"  # several operands placed side by side: concat, set_slice
+    REDUCE = "reduce"  # `reducer` over attrs["axes"]
+    CONTRACT = "contract"  # products summed over an index
+    GATHER = "gather"  # reads at integer-array positions
+    SCATTER = "scatter"  # writes or accumulates at integer-array positions
+    CONTROL = "control"  # regions: call, and later scan, while, cond
+
+
+@dataclass(frozen=True, slots=True)
+class Reducer:
+    """How a reduction combines: a monoid over one or more lanes.
+
+    `identity(dtype)` per carried lane; `combine(b, left, right)` on tuples of lanes, where `left`
+    is earlier in row-major order; `start(b, x, index)` turns an element (and its i64 row-major
+    index along the reduced axes) into carried lanes; `finish(b, carried)` gives the result lane.
+    `exact`: the order of combination cannot change bits (max, min, any, integer sums).
+    """
+
+    name: str
+    identity: Callable[[np.dtype], tuple[float | int | bool, ...]]
+    combine: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
+    start: Callable[[Any, Any, Any], tuple[Any, ...]]
+    finish: Callable[[Any, tuple[Any, ...]], Any]
+    carried: Callable[[np.dtype], tuple[np.dtype, ...]]
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What the property tests draw for an op.
+
+    `dtypes`: accepted dtype names of the leading operand.  `domain`: open interval of ordinary float
+    inputs.  `edges`: inputs at kinks, poles and domain ends.  `errors`: (operand types, attrs, error
+    class) that `infer` must refuse.
+    """
+
+    dtypes: tuple[str, ...]
+    domain: tuple[float, float] = (-3.0, 3.0)
+    edges: tuple[float, ...] = ()
+    errors: tuple[tuple[tuple[TensorType, ...], Attrs, type[Exception]], ...] = ()
+
+
+class EvaluateContext:
+    """What the oracle hands to `evaluate`: the values of dims, and how to run a region."""
+
+    __slots__ = ("dims", "order", "run")
+
+    def __init__(self, dims: dict[str, int], order: str, run: Callable[..., Arrays]) -> None:
+        self.dims = dims
+        self.order = order  # "any" | "chain": how contractions are summed
+        self.run = run  # run(function, arrays) -> arrays
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One operation.
+
+    name: unique, also in the text form.  arity: operands, or None when variadic.  infer: result
+    types, raising ShapeError / DTypeError.  evaluate: the NumPy oracle.  samples: required.
+    scalar(builder, operand lanes..., attrs) for ELEMENTWISE.  index_map(operand types, result type,
+    attrs) for VIEW.  tangents: per operand a rule, or None for an operand through which no
+    derivative passes; `linear`: the op is linear in these operands taken together (then no tangent
+    rule is needed for them: the tangent is the op applied to tangents).  no_derivative: the
+    documented reason when there is none.
+    """
+
+    name: str
+    kind: Kind
+    arity: int | None
+    infer: Infer
+    evaluate: Evaluate
+    samples: Samples
+    scalar: Callable[..., Any] | None = None
+    reducer: Callable[[Attrs], Reducer] | None = None
+    index_map: Callable[[Sequence[TensorType], TensorType, Attrs], IndexMap] | None = None
+    tangents: tuple[Tangent | None, ...] = ()
+    linear: tuple[int, ...] = ()
+    multilinear: bool = False  # linear in each operand of `linear` separately (mul-like: dot)
+    transpose: Transpose | None = None
+    no_derivative: str | None = None
+    batch: Batch | None = None
+    effects: frozenset[str] = field(default_factory=frozenset)
+    commutative: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}>"

@@ -1,0 +1,54 @@
+"""Compile options and the licences that they grant to rewrites and code generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from symc.ir.errors import DomainError, message
+
+CONTRACTION = "contraction"
+FAST_LICENCES = frozenset(
+    {"reassoc", "contract", "no_nan", "no_inf", "no_signed_zero", "reciprocal", "approximate"}
+)
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "numerics": ("strict", "fast"),
+    "contract": ("any", "chain"),
+    "check": ("none", "nan", "bounds", "passes", "all"),
+    "opt": (0, 1, 2, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of one compiled function (api.md §2)."""
+
+    numerics: str = "strict"
+    contract: str = "any"
+    threads: int | None = None
+    device: str = "cpu"
+    check: str = "none"
+    opt: int = 3
+    trust_input: bool = False
+    cache: bool = True
+    sync: bool = False
+    memory_limit: int | None = None
+    no_python: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise DomainError(
+                    message(f"option {name}", got=repr(getattr(self, name)), expected=choices)
+                )
+        if self.threads is not None and self.threads < 1:
+            raise DomainError(message("option threads", got=self.threads, expected="None or >= 1"))
+
+    @property
+    def licences(self) -> frozenset[str]:
+        """What rewrites may assume beyond exact IEEE 754 semantics."""
+        fast = FAST_LICENCES if self.numerics == "fast" else frozenset()
+        return fast | {CONTRACTION}
+
+
+OPTION_NAMES = tuple(field.name for field in fields(Options))

@@ -1,0 +1,181 @@
+"""The program: what the C++ VM runs, as plain data.
+
+A program is a table of size expressions, a table of buffers, and a flat list of instructions.  It
+is made by `passes/buffers.py`, encoded by `runtime/encode.py`, printed, cached, or emitted ahead of
+time; nothing in it refers to Python objects.
+
+Invariants (checked by `cpp/runtime/program.cpp` at load):
+- a size expression refers only to entries before it; sizes are computed once at the start of a call
+  from the dims, with overflow checked;
+- an arena buffer's [offset, offset + bytes) lies inside the arena and is 64-byte aligned;
+- two arena buffers whose lifetimes meet do not overlap;
+- instructions that can raise come before `Commit`; instructions that write a state buffer in place
+  come after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class SizeOp(IntEnum):
+    """Operations of the size table; `CONST` and `DIM` read `a`, the others entries `a` and `b`."""
+
+    CONST = 0
+    DIM = 1
+    ADD = 2
+    SUB = 3
+    MUL = 4
+    FLOORDIV = 5
+    MOD = 6
+    MIN = 7
+    MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SizeExpr:
+    """One entry of the size table."""
+
+    op: SizeOp
+    a: int
+    b: int = 0
+
+
+class Accept(IntEnum):
+    """What a positional input takes without conversion, as bits."""
+
+    ARRAY = 1
+    FLOAT = 2
+    INT = 4
+    BOOL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A positional input: an array of `dtype` whose axes have the sizes `shape` (size entries).
+
+    An axis whose entry is `SizeOp.DIM` for the first time in input order *binds* that dim; every
+    other axis is compared with its entry.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    accept: int = Accept.ARRAY
+    donated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StateSlot:
+    """A shared variable read or updated by the program; `shape` as for inputs."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+class BufferKind(IntEnum):
+    """Where a buffer lives."""
+
+    INPUT = 0  # index: positional input; written only when that input is donated
+    STATE = 1  # index: state slot, the current contents
+    STAGED = 2  # index: state slot, its new contents; becomes current at the end of the call
+    CONST = 3  # index: constant
+    OUTPUT = 4  # index: position in `Program.outputs`; fresh memory at every call
+    ARENA = 5  # index: unused; at `offset` in this call's arena
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A row-major contiguous buffer; `shape`, `bytes` and `offset` are size entries."""
+
+    kind: BufferKind
+    index: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    bytes: int
+    offset: int = -1
+    space: str = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Run a kernel of the object code over `blocks` parallel blocks.
+
+    `symbol`: name in the object.  `buffers`: buffer numbers, the kernel's `buf`.  `dims`: size
+    entries, the kernel's `dim`.  `cost`: size entry, estimated nanoseconds of one block times 16,
+    from which the VM takes the chunk size (never from the number of threads).  `scratch`: size
+    entry, bytes of per-thread scratch.  `node`: entry of `Program.locations`.
+    """
+
+    symbol: str
+    buffers: tuple[int, ...]
+    dims: tuple[int, ...]
+    blocks: int
+    cost: int
+    scratch: int
+    node: int
+    traps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy all bytes of buffer `source` to buffer `target` (same size)."""
+
+    target: int
+    source: int
+    node: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go to instruction `to`; with `unless`, only when that bool buffer's first byte is 0."""
+
+    to: int
+    unless: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Raise what has trapped so far.  From here to the end nothing raises; Ctrl-C is deferred."""
+
+
+Instruction = Kernel | Copy | Jump | Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Sizes `left` and `right` must be equal at each call; `node` names the operation."""
+
+    left: int
+    right: int
+    node: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A whole program.  `outputs[i]` and `updates` name buffers.
+
+    `outputs`: buffer numbers; an output that names a donated input's buffer returns that ndarray.
+    `updates`: (state slot, buffer number): the buffer is STAGED, or the slot's own STATE buffer when
+    the update is done in place.  `arena`: size entry, bytes.  `constants`: payloads, C order.
+    `locations`: text of the user's `file:line` per node number.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    sizes: tuple[SizeExpr, ...]
+    constraints: tuple[Constraint, ...]
+    inputs: tuple[Input, ...]
+    states: tuple[StateSlot, ...]
+    constants: tuple[np.ndarray, ...]
+    buffers: tuple[Buffer, ...]
+    outputs: tuple[int, ...]
+    updates: tuple[tuple[int, int], ...]
+    arena: int
+    code: tuple[Instruction, ...]
+    locations: tuple[str, ...]
