@@ -1,0 +1,42 @@
+"""Launches: how the code generated for a nest is called.
+
+Before: `codegen_llvm` has made machine code of a nest.  After: `passes/buffers.py` places the
+temporaries and writes one `Kernel` instruction per launch into the program.
+
+Invariants: every Size is an expression over the nest's `symbols`; launches of one nest run in
+order, the next one after all blocks of the one before; scratch operands never appear in `operands`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symc.ir.dims import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One call of a kernel over parallel blocks.
+
+    symbol: name in the object.
+    operands: the kernel's `buf`, as operand numbers of the nest; number `len(nest.operands) + i` is
+    temporary i of the nest.
+    dims: names of the symbols whose values are the kernel's `dim`, in that order.
+    blocks: number of parallel blocks.  cost: estimated nanoseconds of one block times 16.
+    scratch: bytes of thread scratch that one call needs.
+    temporaries: bytes of the temporary buffers that this launch adds to the nest's list; they are
+    numbered over all launches of the nest in order, and live until its last launch.
+    traps: the kernel may write to the status record.
+    """
+
+    symbol: str
+    operands: tuple[int, ...]
+    dims: tuple[str, ...]
+    blocks: Size
+    cost: Size
+    scratch: Size = 0
+    temporaries: tuple[Size, ...] = ()
+    traps: bool = False
+
+
+Launches = tuple[Launch, ...]
