@@ -26,7 +26,7 @@ MAX_LINES = 500
 
 # Op names that are also words of Python or values of attributes: read in context, see below.
 WORDS = frozenset(
-    "abs add all and any call constant eq ge gt le lt max min mod mul ne neg not or set sign size "
+    "abs add all and any call constant dot eq ge gt le lt max min mod mul ne neg not or set sign size "
     "slice sub sum take where".split()
 )
 FORBIDDEN_WORDS = re.compile(r"(?:^|_)(utils?|helpers?|misc|v[2-9])(?:_|$)")
