@@ -1,0 +1,78 @@
+"""Passes: each file one pass, `run(function, options) -> function`; the pipelines stand here once.
+
+Meaning passes define the program that the oracle evaluates; optimising passes keep every bit of it
+unless licensed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from symc.ir.core import Function, Value
+from symc.ir.options import Options
+from symc.ir.report import Fired, Report, Timing
+from symc.passes import algebra, cse, dce, fold, inline, stabilise
+from symc.passes.pattern import Match, Rule
+
+Pass = Callable[[Function, Options], Function]
+# Called with the pass's name and the function before and after it.
+Observer = Callable[[str, Function, Function], None]
+
+PASSES: Final[dict[str, Pass]] = {
+    "inline": inline.run,
+    "stabilise": stabilise.run,
+    "fold": fold.run,
+    "algebra": algebra.run,
+    "cse": cse.run,
+    "dce": dce.run,
+}
+
+MEANING: Final = ("inline", "cse", "stabilise", "dce")
+OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
+    0: ("dce",),
+    1: ("fold", "cse", "dce"),
+    2: ("fold", "algebra", "cse", "dce"),
+    3: ("fold", "algebra", "fold", "cse", "dce"),
+}
+
+_RULE_PASSES: Final = {"stabilise": stabilise.run, "algebra": algebra.run}
+
+
+def run_passes(
+    function: Function,
+    names: tuple[str, ...],
+    options: Options,
+    report: Report | None = None,
+    observer: Observer | None = None,
+) -> Function:
+    """Run the named passes in order, noting what fired and how long each took."""
+    for name in names:
+        start = time.perf_counter()
+        after = _run_one(name, function, options, report)
+        if report is not None:
+            spent = (time.perf_counter() - start) * 1e3
+            report.timings.append(Timing(name, spent, len(function.nodes), len(after.nodes)))
+        if observer is not None:
+            observer(name, function, after)
+        function = after
+    return function
+
+
+def _run_one(name: str, function: Function, options: Options, report: Report | None) -> Function:
+    if report is None or name not in _RULE_PASSES:
+        return PASSES[name](function, options)
+    fired = report.fired
+
+    def note(rule: Rule, match: Match, made: Value) -> None:
+        before = match.node.op.name
+        after = made.node.op.name if made.node is not None else "operand"
+        fired.append(Fired(rule.name, name, match.node.locations[0], before, after))
+
+    return _RULE_PASSES[name](function, options, note)
+
+
+def define(function: Function, options: Options) -> Function:
+    """The defined program: what the meaning passes make of a traced function."""
+    return run_passes(function, MEANING, options)

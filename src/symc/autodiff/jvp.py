@@ -1,0 +1,68 @@
+"""Forward mode: tangents of results along tangents of inputs, in one sweep in program order.
+
+before: a graph of tensor values.  after: the same graph and a tangent graph beside it that reads
+it.  Tangent rules come from the op records; there is no list of operations here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.autodiff.linear import carries, passes, path, refuse, terms, zeros
+from symc.ir.build import apply
+from symc.ir.core import Node, Value
+from symc.ir.term import Term
+
+
+def tangents(
+    results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
+) -> list[Value | None]:
+    """Tangent of each of `results` when `wrt[i]` moves along `along[i]` (same type).
+
+    None where a result does not depend on `wrt`.
+    """
+    known: dict[Value, Value] = dict(zip(wrt, along, strict=True))
+    for node in path(results, wrt):
+        moved = [known.get(operand) for operand in node.operands]
+        tangent = push(node, moved)
+        if tangent is not None:
+            known[node.results[0]] = tangent
+    return [known.get(result) if carries(result.type) else None for result in results]
+
+
+def push(node: Node, moved: Sequence[Value | None]) -> Value | None:
+    """Tangent of the node's result from those of its operands."""
+    if len(node.results) != 1:
+        raise refuse(node, "forward")
+    if node.op.linear and not node.op.multilinear:
+        return _push_linear(node, moved)
+    total: Term | None = None
+    for number, tangent in enumerate(moved):
+        if tangent is None or not passes(node.op, number):
+            continue
+        part = push_one(node, number, tangent)
+        total = part if total is None else total + part
+    return None if total is None else total.value
+
+
+def push_one(node: Node, number: int, tangent: Value) -> Term:
+    """Contribution of the tangent of operand `number` alone."""
+    if node.op.multilinear and number in node.op.linear:
+        operands = list(node.operands)
+        operands[number] = tangent
+        made = apply(node.op, tuple(operands), node.attrs, locations=node.locations)
+        return Term(made.results[0])
+    rule = node.op.tangents[number if node.op.arity is not None else 0]
+    if rule is None:
+        raise refuse(node, "forward")
+    return rule(Term(tangent), Term(node.results[0]), terms(node.operands), node.attrs)
+
+
+def _push_linear(node: Node, moved: Sequence[Value | None]) -> Value:
+    """A jointly linear op: the op itself, on tangents in its linear operands."""
+    operands = list(node.operands)
+    for number, operand in enumerate(node.operands):
+        if number in node.op.linear or node.op.arity is None:
+            tangent = moved[number]
+            operands[number] = tangent if tangent is not None else zeros(operand.type, node)
+    return apply(node.op, tuple(operands), node.attrs, locations=node.locations).results[0]

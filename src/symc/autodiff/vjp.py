@@ -1,0 +1,73 @@
+"""Reverse mode: cotangents of inputs from cotangents of results, in one sweep backwards.
+
+before: a graph of tensor values.  after: the same graph and an adjoint graph that reads it.  A
+pointwise tangent rule is its own transpose (its Jacobian is diagonal); structural linear ops carry a
+`transpose`; other rules are transposed by a sweep over the small linear graph that they build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.autodiff.jvp import push_one
+from symc.autodiff.linear import carries, passes, path, refuse, terms
+from symc.ir.core import Node, Value
+from symc.ir.ops.record import Kind
+from symc.ir.term import Term
+
+
+def gradient(
+    results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+) -> list[Value | None]:
+    """Cotangent of each of `wrt`, given those of `results` (same types, in order).
+
+    None where no result depends on it by a differentiable route.
+    """
+    known: dict[Value, Value] = {}
+    for result, cotangent in zip(results, cotangents, strict=True):
+        if carries(result.type):
+            _accumulate(known, result, Term(cotangent))
+    wanted = set(wrt)
+    nodes = path(results, wrt)
+    active = wanted.union(*(node.results for node in nodes))
+    for node in reversed(nodes):
+        cotangent = _take(known, node, wanted)
+        if cotangent is None:
+            continue
+        for number, operand in enumerate(node.operands):
+            if operand in active and carries(operand.type) and passes(node.op, number):
+                _accumulate(known, operand, pull(node, number, cotangent))
+    return [known.get(value) for value in wrt]
+
+
+def _take(known: dict[Value, Value], node: Node, wanted: set[Value]) -> Value | None:
+    """The cotangent of the node's result; it is complete, since all its users came before."""
+    if len(node.results) != 1:
+        raise refuse(node, "reverse")
+    result = node.results[0]
+    return known.get(result) if result in wanted else known.pop(result, None)
+
+
+def _accumulate(known: dict[Value, Value], value: Value, part: Term) -> None:
+    before = known.get(value)
+    known[value] = part.value if before is None else (Term(before) + part).value
+
+
+def pull(node: Node, number: int, cotangent: Value) -> Term:
+    """Cotangent of operand `number` of `node` from the cotangent of its result."""
+    op = node.op
+    if op.transpose is not None and (number in op.linear or op.arity is None):
+        return op.transpose(Term(cotangent), terms(node.operands), node.attrs, number)
+    if op.kind is Kind.ELEMENTWISE:
+        return push_one(node, number, cotangent)
+    return _pull_through_tangent(node, number, cotangent)
+
+
+def _pull_through_tangent(node: Node, number: int, cotangent: Value) -> Term:
+    """Transpose a structural op's tangent rule by a sweep over the linear graph that it builds."""
+    tangent = Value(node.operands[number].type, name="tangent")
+    pushed = push_one(node, number, tangent)
+    (pulled,) = gradient([pushed.value], [cotangent], [tangent])
+    if pulled is None:
+        raise refuse(node, "reverse")
+    return Term(pulled)

@@ -1,0 +1,164 @@
+"""Algebraic simplification.
+
+before: any tensor function.  after: identities are gone and chains of views are merged.  Rows without
+a licence keep every bit, on every float and integer; the others need `numerics="fast"`.
+"""
+
+from __future__ import annotations
+
+from symc.ir import ops
+from symc.ir.core import Function, Node
+from symc.ir.options import Options
+from symc.ir.term import Term
+from symc.ir.types import is_float
+from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
+from symc.passes.rewrite import Fired, rewrite
+
+X = Hole("x")
+Y = Hole("y")
+C = Hole("c")
+
+
+def _binary(op: object, left: Pattern, right: Pattern) -> Apply:
+    return Apply(op, (left, right))  # type: ignore[arg-type]
+
+
+def _x(m: Match) -> Term:
+    return m["x"]
+
+
+def _integer(m: Match) -> bool:
+    return m.root.type.dtype.kind in "iu"
+
+
+def _float(m: Match) -> bool:
+    return is_float(m.root.type.dtype)
+
+
+def _zeros(m: Match) -> Term:
+    return m.constant(0)
+
+
+def _same_type(m: Match) -> bool:
+    return m.holes["x"].type == m.root.type
+
+
+def _inner(m: Match) -> Node:
+    """The node under the root, in rows that merge a view of a view."""
+    node = m.node.operands[0].node
+    assert node is not None
+    return node
+
+
+def _axes(node: Node, name: str = "axes") -> tuple[int, ...]:
+    return tuple(node.attrs[name])  # type: ignore[arg-type]
+
+
+def _merge_broadcasts(m: Match) -> Term:
+    outer = _axes(m.node)
+    axes = tuple(outer[axis] for axis in _axes(_inner(m)))
+    return m.make(ops.BROADCAST, m["x"], shape=m.root.type.shape, axes=axes)
+
+
+def _merge_permutations(m: Match) -> Term:
+    inner = _axes(_inner(m))
+    return m.make(ops.PERMUTE, m["x"], axes=tuple(inner[axis] for axis in _axes(m.node)))
+
+
+def _permute_of_broadcast(m: Match) -> Term:
+    place = {old: new for new, old in enumerate(_axes(m.node))}
+    axes = tuple(place[axis] for axis in _axes(_inner(m)))
+    return m.make(ops.BROADCAST, m["x"], shape=m.root.type.shape, axes=axes)
+
+
+def _is_identity_permutation(m: Match) -> bool:
+    axes = _axes(m.node)
+    return axes == tuple(range(len(axes)))
+
+
+def _merge_slices(m: Match) -> Term:
+    inner, outer = _inner(m).attrs, m.node.attrs
+    pairs = list(zip(inner["starts"], inner["steps"], outer["starts"], outer["steps"], strict=True))  # type: ignore[arg-type]
+    starts = tuple(s1 + s2 * p1 for s1, p1, s2, _ in pairs)
+    steps = tuple(p1 * p2 for _, p1, _, p2 in pairs)
+    return m.make(ops.SLICE, m["x"], starts=starts, sizes=outer["sizes"], steps=steps)
+
+
+def _is_whole_slice(m: Match) -> bool:
+    starts, steps = _axes(m.node, "starts"), _axes(m.node, "steps")
+    return _same_type(m) and all(s == 0 for s in starts) and all(s == 1 for s in steps)
+
+
+def _is_identity_broadcast(m: Match) -> bool:
+    return _same_type(m) and _is_identity_permutation(m)
+
+
+RULES = RuleSet(
+    (
+        Rule("add_minus_zero", _binary(ops.ADD, X, Const(-0.0)), _x, guard=_float),
+        Rule("add_zero_integer", _binary(ops.ADD, X, Const(0)), _x, guard=_integer),
+        Rule("add_zero", _binary(ops.ADD, X, Const(0.0)), _x, "no_signed_zero", _float),
+        Rule("sub_zero", _binary(ops.SUB, X, Const(0.0)), _x),
+        Rule("mul_one", _binary(ops.MUL, X, Const(1.0)), _x),
+        Rule("div_one", _binary(ops.DIV, X, Const(1.0)), _x),
+        Rule("mul_zero_integer", _binary(ops.MUL, X, Const(0)), _zeros, guard=_integer),
+        Rule("mul_zero", _binary(ops.MUL, X, Const(0.0)), _zeros, "no_nan", _float),
+        Rule("sub_self_integer", _binary(ops.SUB, X, X), _zeros, guard=_integer),
+        Rule("sub_self", _binary(ops.SUB, X, X), _zeros, "no_nan", _float),
+        Rule("mul_minus_one", _binary(ops.MUL, X, Const(-1.0)), lambda m: m.make(ops.NEG, m["x"])),
+        Rule("neg_neg", Apply(ops.NEG, (Apply(ops.NEG, (X,)),)), _x),
+        Rule("not_not", Apply(ops.NOT, (Apply(ops.NOT, (X,)),)), _x),
+        Rule("abs_abs", Apply(ops.ABS, (Apply(ops.ABS, (X,)),)), lambda m: m.make(ops.ABS, m["x"])),
+        Rule("abs_neg", Apply(ops.ABS, (Apply(ops.NEG, (X,)),)), lambda m: m.make(ops.ABS, m["x"])),
+        Rule(
+            "add_neg",
+            _binary(ops.ADD, X, Apply(ops.NEG, (Y,))),
+            lambda m: m.make(ops.SUB, m["x"], m["y"]),
+        ),
+        Rule(
+            "sub_neg",
+            _binary(ops.SUB, X, Apply(ops.NEG, (Y,))),
+            lambda m: m.make(ops.ADD, m["x"], m["y"]),
+        ),
+        Rule(
+            "mul_neg_neg",
+            _binary(ops.MUL, Apply(ops.NEG, (X,)), Apply(ops.NEG, (Y,))),
+            lambda m: m.make(ops.MUL, m["x"], m["y"]),
+        ),
+        Rule("scale_one", _binary(ops.SCALE, X, Const(1.0)), _x),
+        Rule("max_self", _binary(ops.MAXIMUM, X, X), _x),
+        Rule("min_self", _binary(ops.MINIMUM, X, X), _x),
+        Rule("where_same", Apply(ops.WHERE, (C, X, X)), _x),
+        Rule("where_true", Apply(ops.WHERE, (Const(1), X, Y)), _x),
+        Rule("where_false", Apply(ops.WHERE, (Const(0), Y, X)), _x),
+        Rule("cast_same", Apply(ops.CAST, (X,)), _x, guard=_same_type),
+        Rule("broadcast_same", Apply(ops.BROADCAST, (X,)), _x, guard=_is_identity_broadcast),
+        Rule("reshape_same", Apply(ops.RESHAPE, (X,)), _x, guard=_same_type),
+        Rule("permute_same", Apply(ops.PERMUTE, (X,)), _x, guard=_is_identity_permutation),
+        Rule("slice_whole", Apply(ops.SLICE, (X,)), _x, guard=_is_whole_slice),
+        Rule(
+            "broadcast_broadcast",
+            Apply(ops.BROADCAST, (Apply(ops.BROADCAST, (X,)),)),
+            _merge_broadcasts,
+        ),
+        Rule(
+            "permute_permute", Apply(ops.PERMUTE, (Apply(ops.PERMUTE, (X,)),)), _merge_permutations
+        ),
+        Rule(
+            "permute_broadcast",
+            Apply(ops.PERMUTE, (Apply(ops.BROADCAST, (X,)),)),
+            _permute_of_broadcast,
+        ),
+        Rule(
+            "reshape_reshape",
+            Apply(ops.RESHAPE, (Apply(ops.RESHAPE, (X,)),)),
+            lambda m: m.make(ops.RESHAPE, m["x"], shape=m.root.type.shape),
+        ),
+        Rule("slice_slice", Apply(ops.SLICE, (Apply(ops.SLICE, (X,)),)), _merge_slices),
+    )
+)
+
+
+def run(function: Function, options: Options, fired: Fired | None = None) -> Function:
+    """Apply the table until nothing fires."""
+    return rewrite(function, RULES, options, fired)

@@ -1,0 +1,37 @@
+"""Common subexpression elimination.
+
+before: any tensor function.  after: no two nodes without effects compute the same op on the same
+operands and attributes (operands of commutative ops in either order).  Bits: unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from symc.ir.core import Function, Node, Value
+from symc.ir.options import Options
+from symc.passes.sweep import Sweep
+
+_KEPT = frozenset({"io", "state"})
+
+
+def run(function: Function, options: Options) -> Function:  # noqa: ARG001  (every pass takes them)
+    """Keep the first of equal nodes."""
+    seen: dict[Hashable, Node] = {}
+
+    def visit(node: Node) -> Sequence[Value] | None:
+        if node.op.effects & _KEPT or node.regions:
+            return None
+        first = seen.setdefault(_key(node), node)
+        if first is node:
+            return None
+        return first.results
+
+    return Sweep(function).run(visit)
+
+
+def _key(node: Node) -> Hashable:
+    operands: tuple[int, ...] = tuple(id(operand) for operand in node.operands)
+    if node.op.commutative:
+        operands = tuple(sorted(operands))
+    return (node.op.name, operands, tuple(sorted(node.attrs.items(), key=lambda item: item[0])))

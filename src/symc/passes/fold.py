@@ -1,0 +1,83 @@
+"""Constant folding.
+
+before: any tensor function.  after: an op without effects on constants alone is a constant, when its
+result is small or the same everywhere.  The oracle computes it, so bits are unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from symc.ir import ops
+from symc.ir.build import apply
+from symc.ir.core import Function, Node, Value
+from symc.ir.options import Options
+from symc.ir.ops.record import EvaluateContext, Kind
+from symc.ir.types import Literal
+from symc.passes.pattern import scalar_constant
+from symc.passes.sweep import Sweep
+
+# Larger results are computed at run time: a constant is copied into the program.
+_LARGEST = 1024
+
+
+def run(function: Function, options: Options) -> Function:  # noqa: ARG001  (every pass takes them)
+    """Fold until nothing changes; operands come first, so one sweep is enough."""
+    return Sweep(function).run(_fold)
+
+
+def _fold(node: Node) -> Sequence[Value] | None:
+    if node.op.kind is Kind.SOURCE or node.op.effects or not node.operands or node.regions:
+        return None
+    if node.op.kind is Kind.ELEMENTWISE:
+        return _fold_uniform(node) or _fold_small(node)
+    if node.op is ops.BROADCAST:
+        return None
+    return _fold_small(node)
+
+
+def _fold_uniform(node: Node) -> Sequence[Value] | None:
+    """An elementwise op on operands that are one number everywhere."""
+    scalars = [scalar_constant(operand) for operand in node.operands]
+    if any(scalar is None for scalar in scalars) or not node.results[0].type.shape:
+        return None
+    arrays = [scalar for scalar in scalars if scalar is not None]
+    made = constant(node, _evaluate(node, arrays))
+    shape = node.results[0].type.shape
+    attrs = {"shape": shape, "axes": ()}
+    return apply(ops.BROADCAST, (made,), attrs, locations=node.locations).results
+
+
+def _fold_small(node: Node) -> Sequence[Value] | None:
+    literals = [_literal(operand) for operand in node.operands]
+    sizes = [result.type.elements for result in node.results]
+    if any(literal is None for literal in literals) or len(sizes) != 1:
+        return None
+    if not all(isinstance(size, int) and size <= _LARGEST for size in sizes):
+        return None
+    return (constant(node, _evaluate(node, [x for x in literals if x is not None])),)
+
+
+def _literal(value: Value) -> np.ndarray | None:
+    if value.node is None or value.node.op is not ops.CONSTANT:
+        return None
+    literal = value.node.attrs["value"]
+    assert isinstance(literal, Literal)
+    return literal.array
+
+
+def _evaluate(node: Node, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def no_regions(*_: object) -> tuple[np.ndarray, ...]:
+        raise AssertionError("a folded node has no regions")
+
+    context = EvaluateContext({}, "chain", no_regions)
+    (result,) = node.op.evaluate(context, arrays, node)
+    return np.asarray(result, dtype=node.results[0].type.dtype)
+
+
+def constant(node: Node, array: np.ndarray) -> Value:
+    """`array` as a constant at the location of `node`."""
+    attrs = {"value": Literal(array)}
+    return apply(ops.CONSTANT, (), attrs, locations=node.locations).results[0]

@@ -1,0 +1,172 @@
+"""Rewrite rules as rows: a left-hand pattern, a right-hand builder, a licence.
+
+A rule with no licence keeps every bit.  Patterns are small trees over op records; a constant in a
+pattern also matches one that was broadcast, since broadcasts are explicit in the IR.  Rules are
+indexed by the op at their root, so a sweep is linear in the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from symc.ir import ops
+from symc.ir.build import apply
+from symc.ir.core import Attr, Node, Value
+from symc.ir.ops.record import Kind, Op
+from symc.ir.term import Term
+from symc.ir.types import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Matches any value; the same name twice must match the same value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """Matches a constant with every element equal to `value`, sign of zero included."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Matches the result of `op` on operands that match `operands`."""
+
+    op: Op
+    operands: tuple[Pattern, ...]
+    attrs: Callable[[Node], bool] | None = None
+
+
+Pattern = Hole | Const | Apply
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A successful match: the root node, the values of holes, and the types to build with."""
+
+    node: Node
+    holes: dict[str, Value]
+
+    def __getitem__(self, name: str) -> Term:
+        return Term(self.holes[name])
+
+    @property
+    def root(self) -> Value:
+        return self.node.results[0]
+
+    def make(self, op: Op, *operands: Term, **attrs: Attr) -> Term:
+        """`op` applied at the location of the matched node."""
+        values = tuple(operand.value for operand in operands)
+        return Term(apply(op, values, attrs, locations=self.node.locations).results[0])
+
+    def constant(self, value: float) -> Term:
+        """`value` in the dtype and shape of the root."""
+        literal = Literal(np.array(value, self.root.type.dtype))
+        scalar = self.make(ops.CONSTANT, value=literal)
+        shape = self.root.type.shape
+        return self.make(ops.BROADCAST, scalar, shape=shape, axes=()) if shape else scalar
+
+
+Build = Callable[[Match], Term]
+Guard = Callable[[Match], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of a rule table.
+
+    `licence`: None when the rewrite keeps every bit; a licence of `Options`; or "meaning" for rows of
+    the stability table, which define what the program means.
+    """
+
+    name: str
+    left: Apply
+    right: Build
+    licence: str | None = None
+    guard: Guard | None = None
+
+
+@dataclass(slots=True)
+class RuleSet:
+    """Rules indexed by root op."""
+
+    rules: tuple[Rule, ...]
+    _by_op: dict[Op, list[Rule]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for rule in self.rules:
+            self._by_op.setdefault(rule.left.op, []).append(rule)
+
+    def first(self, node: Node, licences: frozenset[str]) -> tuple[Rule, Match] | None:
+        """The first rule that applies at `node`, with its match."""
+        for rule in self._by_op.get(node.op, ()):
+            if rule.licence not in {None, "meaning"} and rule.licence not in licences:
+                continue
+            for holes in match(rule.left, node.results[0]):
+                found = Match(node, holes)
+                if rule.guard is None or rule.guard(found):
+                    return rule, found
+        return None
+
+
+def match(pattern: Pattern, value: Value) -> Iterator[dict[str, Value]]:
+    """All ways in which `value` matches `pattern`; commutative operands are tried both ways."""
+    yield from _match([(pattern, value)], {})
+
+
+def _match(todo: list[tuple[Pattern, Value]], holes: dict[str, Value]) -> Iterator[dict[str, Value]]:
+    if not todo:
+        yield holes
+        return
+    (pattern, value), rest = todo[0], todo[1:]
+    match pattern:
+        case Hole(name):
+            if holes.get(name, value) is value:
+                yield from _match(rest, {**holes, name: value})
+        case Const(wanted):
+            if constant_is(value, wanted):
+                yield from _match(rest, holes)
+        case Apply(op, operands, attrs):
+            node = value.node
+            if node is None or node.op is not op or (attrs is not None and not attrs(node)):
+                return
+            for order in _orders(op, node.operands):
+                yield from _match([*zip(operands, order, strict=True), *rest], holes)
+
+
+def _orders(op: Op, operands: tuple[Value, ...]) -> Iterable[tuple[Value, ...]]:
+    if op.commutative and len(operands) == 2 and operands[0] is not operands[1]:
+        return (operands, operands[::-1])
+    return (operands,)
+
+
+def scalar_constant(value: Value) -> np.ndarray | None:
+    """The 0-d constant that every element of `value` equals, or None; looks through views."""
+    while value.node is not None and value.node.op.kind is Kind.VIEW:
+        value = value.node.operands[0]
+    if value.node is None or value.node.op is not ops.CONSTANT:
+        return None
+    literal = value.node.attrs["value"]
+    assert isinstance(literal, Literal)
+    array = literal.array
+    if array.size == 0:
+        return None
+    first = array.reshape(-1)[:1]
+    same = array.tobytes() == first.tobytes() * array.size
+    return first.reshape(()) if same else None
+
+
+def constant_is(value: Value, wanted: float) -> bool:
+    """Whether every element of `value` is the constant `wanted`, sign of zero included."""
+    found = scalar_constant(value)
+    if found is None or found.dtype.kind not in "fiub":
+        return False
+    number = found.item()
+    same_sign = found.dtype.kind != "f" or np.signbit(number) == np.signbit(float(wanted))
+    return bool(number == wanted and same_sign)
