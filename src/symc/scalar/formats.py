@@ -1,0 +1,108 @@
+"""The two float formats of the math library, and the small steps that its functions share.
+
+Invariant: everything here is written against the `Builder` protocol, so it means the same lanes in
+NumPy and in generated code.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symc.scalar.builder import F32, F64, I32, I64, Builder, Lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A binary float: `mantissa` stored bits, exponent `bias`, and dtypes.
+
+    `magic` is 1.5 * 2^mantissa: adding it rounds to an integer, which then sits in the low bits.
+    """
+
+    real: np.dtype[Any]
+    integer: np.dtype[Any]
+    mantissa: int
+    bias: int
+
+    @property
+    def magic(self) -> float:
+        return 1.5 * 2.0**self.mantissa
+
+    @property
+    def width(self) -> int:
+        return 8 * self.real.itemsize
+
+    @property
+    def infinity_bits(self) -> int:
+        return (2 * self.bias + 1) << self.mantissa
+
+    @property
+    def least_normal(self) -> float:
+        return 2.0 ** (1 - self.bias)
+
+    def bits(self, value: float) -> int:
+        """The bit pattern of a value of this format, as a signed integer."""
+        return int(np.array(value, self.real).view(self.integer))
+
+
+BINARY32 = Format(F32, I32, 23, 127)
+BINARY64 = Format(F64, I64, 52, 1023)
+
+
+def format_of(b: Builder, x: Lanes) -> Format:
+    """The format of float lanes; only f32 and f64 have math functions."""
+    return BINARY32 if b.dtype(x) == F32 else BINARY64
+
+
+def outlinable(body: Callable[..., Lanes]) -> Callable[..., Lanes]:
+    """A math function which a backend may compile once per module under the body's name."""
+
+    @functools.wraps(body)
+    def function(b: Builder, *args: Lanes) -> Lanes:
+        return b.call(body.__name__, body, args)
+
+    return function
+
+
+def horner(b: Builder, x: Lanes, coefficients: Sequence[float]) -> Lanes:
+    """The polynomial with these coefficients, lowest degree first; two at least."""
+    dtype = b.dtype(x)
+    total = b.const(coefficients[-1], dtype)
+    for c in reversed(coefficients[:-1]):
+        total = b.fma(total, x, b.const(c, dtype))
+    return total
+
+
+def power_of_two(b: Builder, shifted: Lanes, f: Format) -> Lanes:
+    """2^n for n in the exponent range; `shifted` is n + f.magic, as float lanes."""
+    exponent = b.lsl(b.bitcast(shifted, f.integer), f.mantissa)
+    return b.bitcast(b.add(exponent, b.const(f.bits(1.0), f.integer)), f.real)
+
+
+def scaled(b: Builder, x: Lanes, shifted: Lanes, f: Format) -> Lanes:
+    """x * 2^n rounded once, for x in [0.5, 2] and |n| up to twice the exponent range.
+
+    `shifted` is n + f.magic.  Its low bits hold n and its high bits leave by the left, so that
+    2^floor(n/2) and 2^ceil(n/2) are a shift each; only the second product can round.
+    """
+    biased = b.add(b.bitcast(shifted, f.integer), b.const(2 * f.bias, f.integer))
+    for bits in (biased, b.add(biased, b.const(1, f.integer))):
+        half = b.lsl(b.lsr(bits, 1), f.mantissa)
+        x = b.mul(x, b.bitcast(half, f.real))
+    return x
+
+
+def at_least(b: Builder, x: Lanes, limit: float) -> Lanes:
+    """max(x, limit); NaN stays NaN."""
+    bound = b.const(limit, b.dtype(x))
+    return b.select(b.gt(bound, x), bound, x)
+
+
+def at_most(b: Builder, x: Lanes, limit: float) -> Lanes:
+    """min(x, limit); NaN stays NaN."""
+    bound = b.const(limit, b.dtype(x))
+    return b.select(b.lt(bound, x), bound, x)
