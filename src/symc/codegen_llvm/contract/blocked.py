@@ -1,0 +1,193 @@
+"""A block of tiles with vectors along the columns: the right operand read in place or packed.
+
+before: a corner (batch, rows, columns) of the result.
+after: its tiles, each finished in registers; or, packed, panels of k copied to scratch and the
+sums kept there between panels.
+
+Invariants: packing changes no bit: a sum is carried through memory, not split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+
+from symc.codegen_llvm.contract.lanes import Tail
+from symc.codegen_llvm.contract.pack import Strip, pack_strip
+from symc.codegen_llvm.contract.room import (
+    Corner,
+    Room,
+    Tile,
+    finish_buffer,
+    finish_tile,
+    for_row_tiles,
+)
+from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
+from symc.codegen_llvm.contract.spec import Size
+from symc.codegen_llvm.contract.tile import Panel, tile_sums
+from symc.codegen_llvm.text import Reg, i64
+
+TILE_BYTES = 2048  # scratch for the sums of one tile, where the epilogue is a loop
+
+
+def emit_block(room: Room, corner: Corner) -> None:
+    """Emit one block, right operand in place."""
+
+    def panel(vectors: int, tail: Tail | None, column: Size) -> None:
+        right = offset(room.e, corner.b, mul(room.e, sub(room.e, column, corner.col), room.b.col))
+        source = Panel(right, room.b.row, room.c.k)
+
+        def tile(row: Size, height: int) -> None:
+            at = tile_at(room, corner, (row, height), (column, vectors), tail)
+            finish_tile(room, at, tile_sums(room, at, source))
+
+        for_row_tiles(room, corner.row, corner.stop, tile)
+
+    for_panels(room, corner.col, panel)
+
+
+def tile_at(
+    room: Room,
+    corner: Corner,
+    rows: tuple[Size, int],
+    columns: tuple[Size, int],
+    tail: Tail | None,
+) -> Tile:
+    """The tile at a row and column of a block."""
+    down = mul(room.e, sub(room.e, rows[0], corner.row), room.a.row)
+    left = offset(room.e, corner.a, down)
+    return Tile(corner.batch, rows[0], rows[1], columns[0], columns[1], tail, left)
+
+
+def for_panels(
+    room: Room, column: Size, body: Callable[[int, Tail | None, Size], None]
+) -> None:
+    """Emit `body(vectors, tail, column)` for what the block at `column` may be.
+
+    A full panel, or the last one: of a static size, or (run-time sizes) one vector at a time.
+    """
+    n, wide, width = room.c.n, room.plan.vectors, room.lanes.width
+    columns = wide * width
+    if not isinstance(n, int):
+        _run_time_panels(room, column, body)
+        return
+    full, rest = divmod(n, columns)
+    last = -(-rest // width)
+    count = rest - (last - 1) * width
+    tail = room.lanes.tail(count) if rest and count < width else None
+    if not full:
+        body(last, tail, column)
+    elif not rest:
+        body(wide, None, column)
+    elif last == wide and tail is not None and room.target.mask_registers:
+        inside = sub(room.e, n - (wide - 1) * width, column)
+        body(wide, room.lanes.tail(least(room.e, inside, width)), column)
+    else:
+        test = room.e.emit("i1", f"icmp slt i64 {as_reg(column).name}, {full * columns}")
+        either(
+            room, test, lambda: body(wide, None, column), lambda: body(last, tail, column)
+        )
+
+
+def _run_time_panels(
+    room: Room, column: Size, body: Callable[[int, Tail | None, Size], None]
+) -> None:
+    e, n, width = room.e, room.c.n, room.lanes.width
+    columns = room.plan.vectors * width
+    end = as_reg(add(e, column, columns))
+    test = e.emit("i1", f"icmp sle i64 {end.name}, {as_reg(n).name}")
+
+    def narrow() -> None:
+        with e.loop(as_reg(column), as_reg(n), i64(width)) as vectors:
+            count = least(e, sub(e, n, vectors.index), width)
+            body(1, room.lanes.tail(count), vectors.index)
+
+    either(room, test, lambda: body(room.plan.vectors, None, column), narrow)
+
+
+def either(
+    room: Room, test: Reg, then: Callable[[], None], otherwise: Callable[[], None]
+) -> None:
+    """Emit `if test: then() else: otherwise()`."""
+    e = room.e
+    yes, no, after = (e.new_label(hint) for hint in ("then", "else", "after"))
+    e.branch(test, yes, no)
+    for label, side in ((yes, then), (no, otherwise)):
+        e.open(label)
+        side()
+        e.jump(after)
+    e.open(after)
+
+
+def packed_bytes(vectors: int, depth: int, rows: int, vector_bytes: int) -> int:
+    """Scratch of a packed block: one tile, one panel of k, and the block's sums."""
+    return TILE_BYTES + (depth + rows) * vectors * vector_bytes
+
+
+def emit_packed_block(room: Room, corner: Corner) -> None:
+    """Emit one block whose right operand is packed, `plan.depth` of k at a time."""
+
+    def panel(vectors: int, tail: Tail | None, column: Size) -> None:
+        right = offset(room.e, corner.b, mul(room.e, sub(room.e, column, corner.col), room.b.col))
+        at = Strip(corner, column, vectors, tail, right)
+        if isinstance(room.c.k, int) and room.c.k <= room.plan.depth:
+            _packed_once(room, at)
+        else:
+            _packed_in_chunks(room, at)
+
+    for_panels(room, corner.col, panel)
+
+
+def _packed_once(room: Room, strip: Strip) -> None:
+    depth = room.c.k
+    packed = offset(room.e, room.scratch, TILE_BYTES)
+    pack_strip(room, strip, packed, (0, depth))
+    source = Panel(packed, strip.row_bytes(room), depth, 0, packed=True)
+
+    def tile(row: Size, height: int) -> None:
+        at = tile_at(room, strip.corner, (row, height), (strip.col, strip.vectors), strip.tail)
+        finish_tile(room, at, tile_sums(room, at, source))
+
+    for_row_tiles(room, strip.corner.row, strip.corner.stop, tile)
+
+
+def _packed_in_chunks(room: Room, strip: Strip) -> None:
+    """k in chunks; between them the block's sums live in scratch."""
+    e, corner = room.e, strip.corner
+    step = strip.row_bytes(room)
+    packed = offset(e, room.scratch, TILE_BYTES)
+    buffer = offset(e, packed, room.plan.depth * step)
+    rows = sub(e, corner.stop, corner.row)
+    _clear(room, buffer, mul(e, rows, step))
+    with e.loop(i64(0), as_reg(room.c.k), i64(room.plan.depth)) as chunk:
+        depth = least(e, sub(e, room.c.k, chunk.index), room.plan.depth)
+        here = replace(strip, right=offset(e, strip.right, mul(e, chunk.index, room.b.row)))
+        pack_strip(room, here, packed, (chunk.index, depth))
+        source = Panel(packed, step, depth, chunk.index, packed=True)
+        left = replace(corner, a=offset(e, corner.a, mul(e, chunk.index, room.a.col)))
+
+        def tile(row: Size, height: int) -> None:
+            at = tile_at(room, left, (row, height), (strip.col, strip.vectors), strip.tail)
+            line = offset(e, buffer, mul(e, sub(e, row, corner.row), step))
+            _accumulate(room, at, source, line)
+
+        for_row_tiles(room, corner.row, corner.stop, tile)
+    whole = Tile(corner.batch, corner.row, 0, strip.col, strip.vectors, strip.tail, corner.a)
+    finish_buffer(room, whole, buffer, corner.stop)
+
+
+def _accumulate(room: Room, tile: Tile, panel: Panel, line: Reg) -> None:
+    """Add the panel's products to the sums in memory."""
+    lanes = room.lanes
+    size = lanes.width * lanes.size
+    places = [offset(room.e, line, i * size) for i in range(tile.rows * tile.vectors)]
+    sums = tile_sums(room, tile, panel, [lanes.load(place) for place in places])
+    for value, place in zip(chain.from_iterable(sums), places, strict=True):
+        lanes.store(value, place)
+
+
+def _clear(room: Room, buffer: Reg, nbytes: Size) -> None:
+    lanes = room.lanes
+    with room.e.loop(i64(0), as_reg(nbytes), i64(lanes.width * lanes.size)) as vectors:
+        lanes.store(lanes.zero(), offset(room.e, buffer, vectors.index))

@@ -1,0 +1,124 @@
+"""Contractions as LLVM IR: the loop over blocks, and which kernel fills a block.
+
+before: a `Contraction` (sizes, strides, operands), `Hooks`, a range of blocks.
+after: loops in the open function that hand every finished sum to `hooks.finish` exactly once.
+
+A block is `Blocking.rows` x `Blocking.columns` of one batch element's result; blocks are numbered
+with row groups fastest, then column panels, then the batch indices (last fastest):
+`count = prod(batch) * ceil(n / columns) * ceil(m / rows)`.  The range [begin, end) decides nothing
+but which blocks are done, never a bit of a result.
+
+Invariants: no memory outside the operands' elements and the declared scratch is touched; no
+external symbol is needed; k = 0 gives zeros (the epilogue still runs); m = 0 or n = 0 does nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symc.codegen_llvm.contract.blocked import (
+    TILE_BYTES,
+    emit_block,
+    emit_packed_block,
+    packed_bytes,
+)
+from symc.codegen_llvm.contract.dot import emit_dot_block
+from symc.codegen_llvm.contract.lanes import Lanes
+from symc.codegen_llvm.contract.room import Corner, Room, Steps
+from symc.codegen_llvm.contract.size import add, as_reg, ceil_div, least, mul, offset, split
+from symc.codegen_llvm.contract.spec import BYTES, Contraction, Hooks, Operand, Size, VectorTarget
+from symc.codegen_llvm.contract.tiles import plan
+from symc.codegen_llvm.text import Emitter, Reg, i64
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """The parallel cut of a contraction: see the module's docstring for the count of blocks."""
+
+    rows: int
+    columns: int
+    scratch_bytes: int
+
+    def count(self, m: int, n: int, batch: int = 1) -> int:
+        """The number of blocks for given sizes."""
+        return batch * -(-m // self.rows) * -(-n // self.columns)
+
+
+def blocking(c: Contraction, target: VectorTarget) -> Blocking:
+    """The cut of a contraction, and the scratch one thread needs (64-byte aligned)."""
+    p = plan(c, target)
+    vector = target.bits // 8
+    if p.kind == "dot":
+        scratch = TILE_BYTES + p.rows * vector
+    elif p.packed:
+        scratch = packed_bytes(p.vectors, p.depth + target.lanes(c.dtype), p.rows, vector)
+    else:
+        scratch = TILE_BYTES
+    return Blocking(p.rows, p.columns, scratch)
+
+
+def emit_contraction(
+    e: Emitter,
+    c: Contraction,
+    blocks: tuple[Reg, Reg],
+    hooks: Hooks,
+    target: VectorTarget,
+    scratch: Reg,
+) -> None:
+    """Compute blocks [begin, end) of the contraction; each sum goes to `hooks.finish`.
+
+    `scratch` points at `blocking(c, target).scratch_bytes` bytes of this thread.
+    """
+    if 0 in (c.m, c.n, *c.batch):
+        return
+    room = _room(e, c, hooks, target, scratch)
+    groups = ceil_div(e, c.m, room.plan.rows)
+    panels = ceil_div(e, c.n, room.plan.columns)
+    with e.loop(blocks[0], blocks[1], i64(1)) as block:
+        rest, group = split(e, block.index, groups)
+        rest, panel = split(e, rest, panels)
+        corner = _corner(room, _batch(room, rest), (group, panel))
+        if room.plan.kind == "dot":
+            emit_dot_block(room, corner)
+        elif room.plan.packed:
+            emit_packed_block(room, corner)
+        else:
+            emit_block(room, corner)
+
+
+def _room(
+    e: Emitter, c: Contraction, hooks: Hooks, target: VectorTarget, scratch: Reg
+) -> Room:
+    lanes = Lanes(e, c.dtype, target.lanes(c.dtype), target.mask_registers)
+    steps = [_steps(e, operand, BYTES[c.dtype]) for operand in (c.a, c.b)]
+    return Room(e, c, hooks, target, plan(c, target), lanes, scratch, *steps)
+
+
+def _steps(e: Emitter, operand: Operand, size: int) -> Steps:
+    batch = tuple(mul(e, stride, size) for stride in operand.batch)
+    return Steps(mul(e, operand.row, size), mul(e, operand.col, size), batch)
+
+
+def _batch(room: Room, index: Size) -> tuple[Size, ...]:
+    """The batch indices of a flat one; the first dimension takes what is left."""
+    out: list[Size] = []
+    for place, size in reversed(list(enumerate(room.c.batch))):
+        if place == 0:
+            out.append(index)
+        else:
+            index, low = split(room.e, index, size)
+            out.append(low)
+    return tuple(reversed(out))
+
+
+def _corner(room: Room, batch: tuple[Size, ...], cut: tuple[Size, Size]) -> Corner:
+    e = room.e
+    a, b = room.c.a.base, room.c.b.base
+    for index, down, across in zip(batch, room.a.batch, room.b.batch, strict=True):
+        a = offset(e, a, mul(e, index, down))
+        b = offset(e, b, mul(e, index, across))
+    row, col = mul(e, cut[0], room.plan.rows), mul(e, cut[1], room.plan.columns)
+    stop = least(e, add(e, row, room.plan.rows), room.c.m)
+    a = offset(e, a, mul(e, row, room.a.row))
+    b = offset(e, b, mul(e, col, room.b.col))
+    return Corner(tuple(as_reg(i) for i in batch), row, stop, col, a, b)

@@ -1,0 +1,178 @@
+"""What every kernel of one contraction shares: emitter, sizes, byte strides, tails, the epilogue.
+
+before: a `Contraction`, its `Hooks` and its `Plan`.
+after: a `Room` that the kernels read; the two ways in which sums leave registers.
+
+Invariants: everything in a room is loop-invariant and was emitted before the block loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from symc.codegen_llvm.contract.lanes import Lanes, Tail
+from symc.codegen_llvm.contract.size import add, as_reg, mul, offset
+from symc.codegen_llvm.contract.spec import (
+    Access,
+    Contraction,
+    Hooks,
+    Load,
+    Size,
+    TileRow,
+    VectorTarget,
+)
+from symc.codegen_llvm.contract.tiles import Plan
+from symc.codegen_llvm.text import Emitter, Reg, i64
+
+_INLINE_FINISH = 400  # LLVM instructions of epilogue that a tile may hold unrolled
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Byte strides of an operand."""
+
+    row: Size
+    col: Size
+    batch: tuple[Size, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Everything a kernel of one contraction needs."""
+
+    e: Emitter
+    c: Contraction
+    hooks: Hooks
+    target: VectorTarget
+    plan: Plan
+    lanes: Lanes
+    scratch: Reg
+    a: Steps
+    b: Steps
+
+    def load_a(self, access: Access) -> Reg:
+        """Load from the left operand through its hook."""
+        return self._load(self.hooks.load_a, access)
+
+    def load_b(self, access: Access) -> Reg:
+        """Load from the right operand through its hook."""
+        return self._load(self.hooks.load_b, access)
+
+    def _load(self, hook: Load | None, access: Access) -> Reg:
+        if hook is not None:
+            return hook(self.e, access)
+        if access.along == "none":
+            text = f"load {access.type}, ptr {access.pointer.name}, align {self.lanes.size}"
+            return self.e.emit(access.type, text)
+        return self.lanes.load(access.pointer, access.mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """One block's place: batch indices, first row and column, the row to stop at, operand bases.
+
+    `a` points at (row, 0) of the left operand and `b` at (0, col) of the right one.
+    """
+
+    batch: tuple[Reg, ...]
+    row: Size
+    stop: Size
+    col: Size
+    a: Reg
+    b: Reg
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A register tile: `rows` rows from `row`, `vectors` vectors from `col`, perhaps a tail.
+
+    `a` points at the tile's first row of the left operand.
+    """
+
+    batch: tuple[Reg, ...]
+    row: Size
+    rows: int
+    col: Size
+    vectors: int
+    tail: Tail | None
+    a: Reg
+
+
+def for_row_tiles(
+    room: Room, start: Size, stop: Size, body: Callable[[Size, int], None]
+) -> None:
+    """Cut rows [start, stop) into tiles, the tallest first, and emit `body(row, height)` for each.
+
+    Which rows share a tile depends on `start` and `stop` only.
+    """
+    e = room.e
+    tiles = room.plan.row_tiles
+    if isinstance(start, int) and isinstance(stop, int) and len(tiles) == 1 and stop <= tiles[0]:
+        body(start, tiles[0])
+        return
+    at = as_reg(start)
+    for height in tiles:
+        limit = as_reg(add(e, stop, 1 - height))
+        with e.loop(at, limit, i64(height)) as rows:
+            body(rows.index, height)
+        at = rows.index
+
+
+def finish_tile(room: Room, tile: Tile, sums: Sequence[Sequence[Reg]]) -> None:
+    """Hand the finished sums of a tile to the epilogue: unrolled if cheap, else in a loop."""
+    if room.hooks.finish_cost * tile.rows * tile.vectors <= _INLINE_FINISH:
+        for r, vectors in enumerate(sums):
+            for v, value in enumerate(vectors):
+                _finish(room, tile, (add(room.e, tile.row, r), v), value)
+        return
+    pitch = tile.vectors * room.lanes.width * room.lanes.size
+    for r, vectors in enumerate(sums):
+        for v, value in enumerate(vectors):
+            step = r * pitch + v * room.lanes.width * room.lanes.size
+            room.lanes.store(value, offset(room.e, room.scratch, step))
+    finish_buffer(room, tile, room.scratch, add(room.e, tile.row, tile.rows))
+
+
+def finish_buffer(room: Room, tile: Tile, buffer: Reg, stop: Size) -> None:
+    """Hand rows [tile.row, stop) of sums kept in a row-major buffer to the epilogue, in a loop."""
+    e, lanes = room.e, room.lanes
+    pitch = tile.vectors * lanes.width * lanes.size
+    first = as_reg(tile.row)
+    with e.loop(first, as_reg(stop), i64(1), [buffer]) as rows:
+        (line,) = rows.carried
+        if tile.vectors == 1 or room.hooks.finish_cost * tile.vectors <= _INLINE_FINISH // 4:
+            for v in range(tile.vectors):
+                value = lanes.load(offset(e, line, v * lanes.width * lanes.size))
+                _finish(room, tile, (rows.index, v), value)
+        else:
+            _finish_vectors(room, tile, line, rows.index)
+        rows.carry(offset(e, line, pitch))
+
+
+def _finish_vectors(room: Room, tile: Tile, line: Reg, row: Reg) -> None:
+    """One copy of the epilogue for all vectors of a row, the tail included."""
+    e, lanes = room.e, room.lanes
+    with e.loop(i64(0), i64(tile.vectors), i64(1)) as vectors:
+        lane = as_reg(mul(e, vectors.index, lanes.width))
+        value = lanes.load(offset(e, line, mul(e, lane, lanes.size)))
+        column = as_reg(add(e, tile.col, lane))
+        mask: Reg | None = None
+        count: Size | None = None
+        if tile.tail is not None:
+            before_tail = (tile.vectors - 1) * lanes.width
+            inside = add(e, tile.tail.count, before_tail)
+            count = e.emit("i64", f"sub nsw i64 {as_reg(inside).name}, {lane.name}")
+            tail = lanes.tail(count)
+            mask = lanes.mask_of(tail)
+        room.hooks.finish(e, TileRow(as_reg(row), column, value, mask, count, tile.batch))
+
+
+def _finish(room: Room, tile: Tile, at: tuple[Size, int], value: Reg) -> None:
+    row, v = at
+    last = v == tile.vectors - 1 and tile.tail is not None
+    tail = tile.tail if last else None
+    mask = room.lanes.mask_of(tail)
+    column = as_reg(add(room.e, tile.col, v * room.lanes.width))
+    count = tail.count if tail is not None else None
+    room.hooks.finish(room.e, TileRow(as_reg(row), column, value, mask, count, tile.batch))

@@ -1,0 +1,166 @@
+"""Which tiles a contraction is cut into: a function of sizes, strides, dtype and target only.
+
+before: a `Contraction` and a `VectorTarget`.
+after: a `Plan`: the kind of kernel, its register tiles, and the rows and columns of a block.
+
+Invariants: nothing here depends on threads or chunks, so neither do the bits of a result; a tile's
+accumulators and the operands it holds fit the vector registers (wider IR spills silently).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from symc.codegen_llvm.contract.spec import Contraction, Size, VectorTarget
+
+_LATENCY = 4  # cycles of one fma
+_NOMINAL_ROWS = 96  # a run-time number of rows is planned as if it were this
+_NOMINAL_COLUMNS = 1024
+_NOMINAL_DEPTH = 512
+_BLOCK_ROWS = 128  # above, rows are cut into groups
+_SHORT_DEPTH = 96  # below, a dot product ends in more shuffles than products
+_FEW_ROWS = 4
+_DEPTH = 512  # k per packed panel
+UNROLLED_DEPTH = 8  # a static k up to this needs no loop
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a contraction is cut.
+
+    `tile`: rows x vectors accumulators with vectors along the columns, B read in place or packed
+    (`packed`).  `dot`: rows x columns accumulators with vectors along k.
+    A block is `rows` x `columns`; in it, row tiles are `row_tiles` high, the tallest first.
+    """
+
+    kind: Literal["tile", "dot"]
+    row_tiles: tuple[int, ...]
+    vectors: int
+    rows: int
+    columns: int
+    packed: bool = False
+    depth: int = _DEPTH
+
+
+def plan(c: Contraction, target: VectorTarget) -> Plan:
+    """The plan of a contraction."""
+    if c.b.col == 1:
+        return _tile_plan(c, target, packed=False)
+    if _dots(c):
+        return _dot_plan(c, target)
+    return _tile_plan(c, target, packed=True)
+
+
+def splits(c: Contraction, rows: int, vectors: int, target: VectorTarget) -> int:
+    """Interleaved accumulator sets of a tile over k: 1 unless the order is free and few fit."""
+    if c.order == "chain" or rows * vectors >= _busy(target):
+        return 1
+    if isinstance(c.k, int) and c.k <= 2 * UNROLLED_DEPTH:
+        return 1
+    count = 1
+    while count * rows * vectors < _busy(target):
+        count *= 2
+    return count
+
+
+def _busy(target: VectorTarget) -> int:
+    """Independent accumulators that keep the multiply-add units full."""
+    return 8 if target.registers >= 16 else 4
+
+
+def _dots(c: Contraction) -> bool:
+    if c.order == "chain" or c.b.row != 1 or c.a.col != 1:
+        return False
+    few = isinstance(c.m, int) and c.m < _FEW_ROWS
+    return few or not isinstance(c.k, int) or c.k >= _SHORT_DEPTH
+
+
+def _row_tiles(m: Size, tall: int) -> tuple[int, ...]:
+    if not isinstance(m, int):
+        return tuple(sorted({tall, min(2, tall), 1}, reverse=True))
+    if m <= tall:
+        return (max(m, 1),)
+    return (tall, m % tall) if m % tall else (tall,)
+
+
+def _block_rows(m: Size, tall: int) -> int:
+    if isinstance(m, int) and m <= _BLOCK_ROWS:
+        return max(m, 1)
+    return tall * max(1, _BLOCK_ROWS // tall)
+
+
+def _tile_cycles(c: Contraction, rows: int, vectors: int, target: VectorTarget) -> float:
+    """Estimated cycles of one step of k of a tile."""
+    wide = target.bits >= 512
+    sums = rows * vectors
+    issue = sums / (1 if wide else 2)
+    latency = _LATENCY / splits(c, rows, vectors, target)
+    loads = vectors + rows / 2 if wide else (vectors + rows) / 2
+    level_two = vectors * target.bits / 8 / 32
+    return max(issue, latency, loads, level_two) + 0.02
+
+
+def _fits(rows: int, vectors: int, target: VectorTarget) -> bool:
+    held = rows * vectors + min(rows, vectors) + 1
+    return held <= target.registers and not (rows == 1 and vectors > 8)
+
+
+def _tile_plan(c: Contraction, target: VectorTarget, *, packed: bool) -> Plan:
+    width = target.lanes(c.dtype)
+    m = c.m if isinstance(c.m, int) else _NOMINAL_ROWS
+    n = c.n if isinstance(c.n, int) else _NOMINAL_COLUMNS
+    best: tuple[float, int, int] | None = None
+    for rows in range(1, 15):
+        for vectors in range(1, 9):
+            if not _fits(rows, vectors, target) or rows > max(m, 1):
+                continue
+            if vectors > max(1, -(-n // width)):
+                continue
+            cost = _grid_cost(c, (rows, vectors), target, (m, n))
+            if best is None or cost < best[0]:
+                best = (cost, rows, vectors)
+    assert best is not None
+    _, rows, vectors = best
+    return Plan(
+        "tile",
+        _row_tiles(c.m, rows),
+        vectors,
+        _block_rows(c.m, rows),
+        vectors * width,
+        packed=packed,
+        depth=_DEPTH * 4 // (target.bits // 8 // width),
+    )
+
+
+def _grid_cost(
+    c: Contraction, tile: tuple[int, int], target: VectorTarget, sizes: tuple[int, int]
+) -> float:
+    """Estimated cycles per step of k over all tiles, a little more for each kernel to compile."""
+    (rows, vectors), (m, n) = tile, sizes
+    total = -(-n // target.lanes(c.dtype))
+    cycles = 0.0
+    kernels = 0
+    for wide, panels in ((vectors, total // vectors), (total % vectors, 1)):
+        if not wide or not panels:
+            continue
+        for tall, count in ((rows, m // rows), (m % rows, 1)):
+            if tall and count:
+                kernels += 1
+                cycles += panels * count * _tile_cycles(c, tall, wide, target)
+    return cycles * (1 + 0.015 * (kernels - 1)) * (1 + 0.002 * max(0, 4 - vectors))
+
+
+def _dot_plan(c: Contraction, target: VectorTarget) -> Plan:
+    tall = 6 if target.registers >= 32 else 3
+    if isinstance(c.m, int):
+        count = -(-max(c.m, 1) // tall)
+        tall = -(-max(c.m, 1) // count)
+    width = target.lanes(c.dtype)
+    return Plan("dot", _row_tiles(c.m, tall), 1, _block_rows(c.m, tall), width)
+
+
+def dot_columns(rows: int, width: int, target: VectorTarget) -> int:
+    """Columns of a dot tile of `rows` rows: a power of two, at most the lanes."""
+    few = 8 if rows == 1 or (rows == 2 and target.registers >= 32) else 4
+    return min(few, width)
