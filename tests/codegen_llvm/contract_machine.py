@@ -16,6 +16,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from symc.codegen_llvm.contract import (
+    Blocking,
     Contraction,
     Hooks,
     Operand,
@@ -131,15 +132,33 @@ def contraction(case: Case, bases: Sequence[Reg], sizes: Sequence[Reg]) -> Contr
     )
 
 
-def build(case: Case) -> tuple[str, int, int]:
-    """The module text of a case, its block count and its scratch bytes."""
-    cut: list[tuple[int, int]] = []
+@dataclass(frozen=True)
+class Built:
+    """The module text of a case and how its result is cut into blocks."""
+
+    text: str
+    shape: Blocking
+
+    def compile(self) -> Program:
+        """Compile for this machine."""
+        return Program(Compiled(self.text), self.shape)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled case."""
+
+    code: Compiled
+    shape: Blocking
+
+
+def build(case: Case) -> Built:
+    """Emit a case."""
+    shapes: list[Blocking] = []
 
     def body(e: Emitter, pointers: list[Reg], sizes: list[Reg]) -> None:
         c = contraction(case, pointers, sizes)
-        shape = blocking(c, case.target)
-        count = shape.count(case.m, case.n, int(np.prod(case.batch, dtype=int)))
-        cut.append((count, shape.scratch_bytes))
+        shapes.append(blocking(c, case.target))
         rows = [case.m * case.n]
         for size in reversed(case.batch[1:]):
             rows.insert(0, rows[0] * size)
@@ -148,8 +167,7 @@ def build(case: Case) -> tuple[str, int, int]:
         hooks = Hooks(store_to(out, c, case.target), case.finish_cost)
         emit_contraction(e, c, BLOCKS, hooks, case.target, pointers[3])
 
-    text = kernel_text(4, 7, body)
-    return text, *cut[0]
+    return Built(kernel_text(4, 7, body), shapes[0])
 
 
 def run(
@@ -158,19 +176,20 @@ def run(
     b: int,
     out: np.ndarray | int,
     cuts: Sequence[int] = (),
-    compiled: Compiled | None = None,
+    program: Program | None = None,
 ) -> None:
     """Run a case on addresses; `cuts` splits the blocks into several calls, last first."""
-    text, count, scratch_bytes = build(case)
-    code = compiled or Compiled(text)
-    scratch = np.full(scratch_bytes + 64, 0xFF, np.uint8)
-    address = scratch.ctypes.data + (-scratch.ctypes.data) % 64
+    program = program or build(case).compile()
+    shape = program.shape
+    count = shape.count(case.m, case.n, int(np.prod(case.batch, dtype=int)))
+    scratch = np.full(shape.scratch_bytes + 128, 0xFF, np.uint8)
+    start = -scratch.ctypes.data % 64
     dims = [case.m, case.n, case.k, *case.a, *case.b]
     place = out if isinstance(out, int) else out.ctypes.data
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
     for begin, end in reversed(list(zip(edges, edges[1:], strict=False))):
-        code.run([a, b, place, address], dims, (begin, end))
-    assert (scratch[address - scratch.ctypes.data + scratch_bytes :] == 0xFF).all()
+        program.code.run([a, b, place, scratch.ctypes.data + start], dims, (begin, end))
+    assert (scratch[start + shape.scratch_bytes :] == 0xFF).all()
 
 
 def chain_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
