@@ -1,0 +1,57 @@
+"""Timing: candidates of one case are measured in interleaved rounds; medians and minima are kept.
+
+The machine is shared and noisy.  A round gives each candidate enough calls to last `ROUND` seconds,
+one candidate after the other, so that a slow moment hits them all.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Run = Callable[[], object]
+
+ROUND = 0.05  # seconds per candidate and round
+ROUNDS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Seconds per call of one candidate: the median and the least over the rounds."""
+
+    median: float
+    least: float
+
+
+def _calls_per_round(run: Run) -> int:
+    """Warm up, then find how many calls last about `ROUND` seconds."""
+    calls = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(calls):
+            run()
+        spent = time.perf_counter() - start
+        if spent > ROUND / 4:
+            return max(1, round(calls * ROUND / spent))
+        calls *= 4
+
+
+def interleaved(candidates: Mapping[str, Run], rounds: int = ROUNDS) -> dict[str, Timed]:
+    """Seconds per call of each candidate."""
+    calls = {name: _calls_per_round(run) for name, run in candidates.items()}
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name, run in candidates.items():
+                start = time.perf_counter()
+                for _ in range(calls[name]):
+                    run()
+                samples[name].append((time.perf_counter() - start) / calls[name])
+    finally:
+        gc.enable()
+    return {name: Timed(statistics.median(s), min(s)) for name, s in samples.items()}
