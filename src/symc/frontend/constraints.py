@@ -1,0 +1,51 @@
+"""Sizes that must agree at each call: recorded where they were assumed equal.
+
+before: an operation met two sizes that cannot be proved equal.  after: the value that was made under
+the assumption carries a `Constraint`; a function made of that value has it.
+
+The annotation lives and dies with the value, which is what free graphs of the explicit door need:
+there is no trace to keep it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from symc.ir import dims
+from symc.ir.core import Constraint, Node, Value
+from symc.ir.dims import Size
+from symc.ir.locations import here
+
+_carried: Final[WeakKeyDictionary[Value, tuple[Constraint, ...]]] = WeakKeyDictionary()
+
+
+def must_equal(left: Size, right: Size, reason: str) -> Constraint:
+    """The constraint that two sizes are equal, placed at the user's line."""
+    return Constraint(left, right, here(), reason)
+
+
+def at_least(size: Size, bound: Size, reason: str) -> Constraint:
+    """The constraint `size >= bound`."""
+    return Constraint(dims.minimum(size, bound), bound, here(), reason)
+
+
+def attach(value: Value, constraints: Iterable[Constraint]) -> Value:
+    """`value`, which is right only where `constraints` hold.  It must be the result of a node."""
+    added = tuple(constraints)
+    if added:
+        _carried[value] = _carried.get(value, ()) + added
+    return value
+
+
+def carried_by(nodes: Sequence[Node]) -> tuple[Constraint, ...]:
+    """All constraints of a program's nodes, the first of each pair of sizes."""
+    if not _carried:
+        return ()
+    found: dict[tuple[Size, Size], Constraint] = {}
+    for node in nodes:
+        for result in node.results:
+            for constraint in _carried.get(result, ()):
+                found.setdefault((constraint.left, constraint.right), constraint)
+    return tuple(found.values())

@@ -1,0 +1,76 @@
+"""Scopes: which trace is being written, and whether a value still belongs to an open one.
+
+before: nothing is traced.  after: `enter` makes a scope current on this thread until its body ends.
+
+Invariants: a scope is open exactly while its body runs; a value made in a scope may be used while
+the scope is open, in it and in the scopes entered inside it.  Values of the explicit door belong to
+no scope and never expire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from symc.ir.core import Value
+from symc.ir.locations import Location, here
+
+_current: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+class Scope:
+    """One trace: its label, the user's line that began it, and the arrays that it captured."""
+
+    __slots__ = ("_captured", "label", "location", "open", "parent")
+
+    def __init__(self, label: str, parent: Scope | None) -> None:
+        self.label = label
+        self.parent = parent
+        self.location: Location = here()
+        self.open = True
+        self._captured: dict[int, tuple[np.ndarray, Value]] = {}
+
+    def captured(self, array: np.ndarray) -> Value | None:
+        """The value that stands for `array`, when this trace took it before."""
+        found = self._captured.get(id(array))
+        return None if found is None else found[1]
+
+    def capture(self, array: np.ndarray, value: Value) -> None:
+        """Remember that `value` stands for `array` (which is kept alive, so its id is its own)."""
+        self._captured[id(array)] = (array, value)
+
+
+def current() -> Scope | None:
+    """The scope being traced on this thread, or None."""
+    return _current.get()
+
+
+@contextmanager
+def enter(label: str) -> Iterator[Scope]:
+    """Trace inside a new scope."""
+    scope = Scope(label, _current.get())
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        scope.open = False
+        _current.reset(token)
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """No trace: what runs inside builds or runs programs of its own."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def same(scope: Any) -> bool:
+    """Whether `scope` is the one being traced."""
+    return _current.get() is scope
