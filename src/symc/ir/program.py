@@ -77,6 +77,16 @@ class StateSlot:
     shape: tuple[int, ...]
 
 
+class Trap(IntEnum):
+    """What a kernel's status record says happened (`symc_status.code`)."""
+
+    INDEX = 1  # value: the index that was out of range
+    ZERO_DIVISION = 2  # value: the dividend
+    NON_FINITE = 3  # value: 0 for NaN, else the sign of the infinity
+    OVERFLOW = 4  # value: the number or size that does not fit
+    DOMAIN = 5  # value: the argument outside the domain
+
+
 class BufferKind(IntEnum):
     """Where a buffer lives."""
 

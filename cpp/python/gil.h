@@ -1,0 +1,41 @@
+/* Releasing the GIL around native work, and asking Python about signals from inside it. */
+#ifndef SYMC_GIL_H
+#define SYMC_GIL_H
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "numpy_api.h"
+#include "poll.h"
+
+namespace symc::python {
+
+/* The GIL is released from construction to destruction. */
+class Unlocked {
+public:
+  Unlocked() noexcept : state_(PyEval_SaveThread()) {}
+  ~Unlocked() { PyEval_RestoreThread(state_); }
+  Unlocked(const Unlocked &) = delete;
+  Unlocked &operator=(const Unlocked &) = delete;
+
+  /* A poller that runs pending signal handlers: only the main thread may, others never stop. */
+  [[nodiscard]] Poller poller() noexcept {
+    return syscall(SYS_gettid) == getpid() ? Poller(check_signals, this) : Poller();
+  }
+
+private:
+  /* True when a handler raised; the error stays set in this thread's state. */
+  static bool check_signals(void *self) noexcept {
+    auto *gil = static_cast<Unlocked *>(self);
+    PyEval_RestoreThread(gil->state_);
+    const bool raised = PyErr_CheckSignals() != 0;
+    gil->state_ = PyEval_SaveThread();
+    return raised;
+  }
+
+  PyThreadState *state_;
+};
+
+} // namespace symc::python
+
+#endif

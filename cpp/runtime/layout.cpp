@@ -1,0 +1,224 @@
+/* Evaluation of the size table and of all that follows from it. */
+#include "layout.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "error.h"
+#include "memory.h"
+
+namespace symc {
+namespace {
+
+constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t chunks_wanted = 64;
+constexpr std::int64_t shortest_chunk_ns = 4'000;
+constexpr std::int64_t longest_chunk_ns = 4'000'000;
+constexpr std::int64_t most_blocks = std::int64_t{1} << 61;
+
+[[noreturn]] void overflow() { throw Error(ErrorKind::Memory, "a size is above 2**63 - 1"); }
+
+/* Evaluates one entry; false for a division by zero. */
+bool evaluate(const SizeExpr &e, Layout &l, std::int64_t &out) {
+  if (e.op == SizeOp::Const) {
+    out = e.a;
+    return true;
+  }
+  if (e.op == SizeOp::Dim) {
+    out = l.dims[static_cast<std::size_t>(e.a)];
+    return true;
+  }
+  const std::int64_t a = l.sizes[static_cast<std::size_t>(e.a)];
+  const std::int64_t b = l.sizes[static_cast<std::size_t>(e.b)];
+  bool wrapped = false;
+  switch (e.op) {
+  case SizeOp::Const:
+  case SizeOp::Dim:
+    return false;
+  case SizeOp::Add:
+    wrapped = __builtin_add_overflow(a, b, &out);
+    break;
+  case SizeOp::Sub:
+    wrapped = __builtin_sub_overflow(a, b, &out);
+    break;
+  case SizeOp::Mul:
+    wrapped = __builtin_mul_overflow(a, b, &out);
+    break;
+  case SizeOp::FloorDiv:
+  case SizeOp::Mod: {
+    if (b == 0) {
+      return false;
+    }
+    if (b == -1) {
+      wrapped = __builtin_sub_overflow(std::int64_t{0}, a, &out);
+      out = e.op == SizeOp::Mod ? 0 : out;
+      break;
+    }
+    const bool down = a % b != 0 && (a % b < 0) != (b < 0);
+    out = e.op == SizeOp::FloorDiv ? a / b - (down ? 1 : 0) : a % b + (down ? b : 0);
+    break;
+  }
+  case SizeOp::Min:
+    out = std::min(a, b);
+    break;
+  case SizeOp::Max:
+    out = std::max(a, b);
+    break;
+  }
+  if (wrapped) {
+    overflow();
+  }
+  return true;
+}
+
+/* Bytes of an array; false when an axis is negative. */
+bool array_bytes(const Layout &l, const Sizes &shape, DType dtype, std::size_t &out) {
+  std::int64_t bytes = item_size(dtype);
+  bool empty = false;
+  for (const std::uint32_t entry : shape) {
+    const std::int64_t size = l.sizes[entry];
+    if (size < 0) {
+      return false;
+    }
+    empty = empty || size == 0;
+    if (!empty && __builtin_mul_overflow(bytes, size, &bytes)) {
+      overflow();
+    }
+  }
+  out = empty ? 0 : static_cast<std::size_t>(bytes);
+  return true;
+}
+
+/* Bytes that the thing named by a buffer has; false when they cannot be. */
+bool named_bytes(const Program &p, const Buffer &b, const Layout &l, std::size_t &out) {
+  switch (b.kind) {
+  case BufferKind::Input:
+    return array_bytes(l, p.inputs[b.index].shape, b.dtype, out);
+  case BufferKind::State:
+  case BufferKind::Staged:
+    return array_bytes(l, p.states[b.index].shape, b.dtype, out);
+  case BufferKind::Const:
+    out = p.constants[b.index].bytes;
+    return true;
+  case BufferKind::Output:
+  case BufferKind::Arena:
+    return array_bytes(l, b.shape, b.dtype, out);
+  }
+  return false;
+}
+
+bool place_buffers(const Program &p, Layout &l) {
+  const std::int64_t arena = l.sizes[p.arena];
+  if (arena < 0) {
+    return false;
+  }
+  l.arena = static_cast<std::size_t>(arena);
+  for (std::size_t i = 0; i < p.buffers.size(); ++i) {
+    const Buffer &b = p.buffers[i];
+    std::size_t named = 0;
+    if (!array_bytes(l, b.shape, b.dtype, l.buffer_bytes[i]) || !named_bytes(p, b, l, named) ||
+        named != l.buffer_bytes[i]) {
+      return false;
+    }
+    if (b.kind != BufferKind::Arena) {
+      continue;
+    }
+    const std::int64_t offset = l.sizes[b.offset];
+    const auto room = static_cast<std::int64_t>(std::min(l.buffer_bytes[i], std::size_t{far}));
+    const std::int64_t held = std::max(l.sizes[b.bytes], room);
+    if (offset < 0 || offset % static_cast<std::int64_t>(alignment) != 0 || offset > arena ||
+        held > arena - offset) {
+      return false;
+    }
+    l.buffer_offset[i] = static_cast<std::size_t>(offset);
+  }
+  return true;
+}
+
+std::int64_t saturated(std::int64_t a, std::int64_t b) {
+  std::int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? far : product;
+}
+
+bool plan_kernel(const Instruction &i, Layout &l, Launch &launch) {
+  launch.blocks = l.sizes[i.blocks];
+  const std::int64_t scratch = l.sizes[i.scratch];
+  if (launch.blocks < 0 || launch.blocks > most_blocks || scratch < 0) {
+    return false;
+  }
+  launch.scratch = static_cast<std::size_t>(scratch);
+  const std::int64_t cost = std::max(l.sizes[i.cost], std::int64_t{1});
+  launch.ns = saturated(cost, launch.blocks) / 16;
+  const std::int64_t chunk =
+      std::clamp(launch.ns / chunks_wanted, shortest_chunk_ns, longest_chunk_ns);
+  launch.grain = std::max(saturated(chunk, 16) / cost, std::int64_t{1});
+  for (std::size_t d = 0; d < i.dims.size(); ++d) {
+    l.kernel_dims[launch.first_dim + d] = l.sizes[i.dims[d]];
+  }
+  l.scratch = std::max(l.scratch, launch.scratch);
+  l.ns = l.ns > far - launch.ns ? far : l.ns + launch.ns;
+  return true;
+}
+
+bool plan_code(const Program &p, Layout &l) {
+  l.scratch = 0;
+  l.ns = 0;
+  for (std::size_t at = 0; at < p.code.size(); ++at) {
+    const Instruction &i = p.code[at];
+    switch (i.op) {
+    case Opcode::Kernel:
+      if (!plan_kernel(i, l, l.launches[at])) {
+        return false;
+      }
+      break;
+    case Opcode::Copy: {
+      const std::size_t bytes = l.buffer_bytes[i.buffers[0]];
+      if (bytes != l.buffer_bytes[i.buffers[1]]) {
+        return false;
+      }
+      const auto ns = static_cast<std::int64_t>(bytes / 16);
+      l.ns = l.ns > far - ns ? far : l.ns + ns;
+      break;
+    }
+    case Opcode::Jump:
+    case Opcode::Commit:
+      break;
+    }
+  }
+  return true;
+}
+
+} // namespace
+
+void prepare_layout(const Program &p, Layout &l) {
+  l.dims.resize(p.dims.size());
+  l.sizes.resize(p.sizes.size());
+  l.buffer_bytes.resize(p.buffers.size());
+  l.buffer_offset.resize(p.buffers.size());
+  l.launches.resize(p.code.size());
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < p.code.size(); ++i) {
+    l.launches[i].first_dim = total;
+    total += p.code[i].dims.size();
+  }
+  l.kernel_dims.resize(total);
+}
+
+bool compute_layout(const Program &p, std::span<const std::int64_t> dims, Layout &l) {
+  l.ready = false;
+  std::ranges::copy(dims, l.dims.begin());
+  for (std::size_t i = 0; i < p.sizes.size(); ++i) {
+    if (!evaluate(p.sizes[i], l, l.sizes[i])) {
+      return false;
+    }
+  }
+  for (const Constraint &c : p.constraints) {
+    if (l.sizes[c.left] != l.sizes[c.right]) {
+      return false;
+    }
+  }
+  l.ready = place_buffers(p, l) && plan_code(p, l);
+  return l.ready;
+}
+
+} // namespace symc

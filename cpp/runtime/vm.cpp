@@ -1,0 +1,398 @@
+/* The run loop.  Programs are verified at load and layouts per call, so that nothing is checked here
+   but traps and cancellation. */
+#include "vm.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <system_error>
+#include <thread>
+
+namespace symc {
+namespace {
+
+/* When workers spin, regions above the first are worth sharing; when they sleep, the second. */
+constexpr std::int64_t worth_sharing_ns = 10'000;
+constexpr std::int64_t worth_waking_ns = 150'000;
+/* A single chunk longer than this runs on a thread of its own, while the caller polls. */
+constexpr std::int64_t too_long_to_poll_ns = 20'000'000;
+/* Work on one thread that is done whole, without polls between chunks. */
+constexpr std::int64_t alone_whole_ns = 5'000'000;
+
+unsigned thread_limit(unsigned option) {
+  static const unsigned all = usable_cpus();
+  return option == 0 ? all : option;
+}
+
+} // namespace
+
+Frame::Frame(const Program &program) : buffers(program.buffers.size()) {
+  prepare_layout(program, layout);
+  std::size_t most = 0;
+  for (const Instruction &i : program.code) {
+    most = std::max(most, i.buffers.size());
+  }
+  arguments_.resize(most);
+}
+
+/* symc_ctx.parallel_for outside regions: shares when workers are there, else runs here. */
+std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
+                          const std::int64_t *dims, std::int64_t blocks, std::int64_t grain) {
+  Frame &frame = *reinterpret_cast<const CallContext *>(ctx)->frame;
+  grain = std::max(grain, std::int64_t{1});
+  Pool *pool = frame.threads_ > 1 && blocks > grain ? Pool::instance() : nullptr;
+  RegionResult result;
+  const Region region{kernel, buffers, dims, blocks, grain,
+                      static_cast<std::size_t>(ctx->scratch_bytes), ctx};
+  if (pool == nullptr || !pool->run(region, frame.threads_, *frame.poller_, result)) {
+    return serial_for(ctx, kernel, buffers, dims, blocks, grain);
+  }
+  merge_status(*ctx->status, result.status);
+  frame.stats.threads = std::max<std::uint64_t>(frame.stats.threads, result.threads);
+  if (result.cancelled) {
+    return SYMC_CANCELLED;
+  }
+  return result.status.code != 0 ? SYMC_TRAPPED : SYMC_OK;
+}
+
+CallContext Frame::context(symc_status &status) noexcept {
+  CallContext c{};
+  c.base.cancel = reinterpret_cast<const volatile std::int32_t *>(&cancel_);
+  c.base.status = &status;
+  c.base.parallel_for = parallel_for;
+  c.base.scratch = scratch_.data();
+  c.base.scratch_bytes = static_cast<std::int64_t>(layout.scratch);
+  c.frame = this;
+  return c;
+}
+
+Executable::Executable(std::span<const std::byte> program, std::span<const std::byte> object,
+                       States states)
+    : program_(decode_program(program)), object_(object), states_(std::move(states)) {
+  load_constants(program);
+  resolve_kernels();
+  order_states();
+  for (std::uint32_t i = 0; i < program_.buffers.size(); ++i) {
+    const Buffer &b = program_.buffers[i];
+    switch (b.kind) {
+    case BufferKind::State:
+    case BufferKind::Staged:
+      state_buffers_.push_back({i, b.index, b.kind == BufferKind::Staged});
+      break;
+    case BufferKind::Arena:
+      arena_buffers_.push_back(i);
+      break;
+    case BufferKind::Const:
+      constant_buffers_.push_back(i);
+      break;
+    case BufferKind::Input:
+    case BufferKind::Output:
+      break;
+    }
+  }
+}
+
+Executable::~Executable() { release_memory(); }
+
+void Executable::load_constants(std::span<const std::byte> bytes) {
+  std::size_t total = 0;
+  for (const Constant &c : program_.constants) {
+    constant_places_.push_back(total);
+    total += (c.bytes + alignment - 1) / alignment * alignment;
+  }
+  constants_.reserve(total);
+  for (std::size_t i = 0; i < program_.constants.size(); ++i) {
+    const Constant &c = program_.constants[i];
+    std::memcpy(static_cast<std::byte *>(constants_.data()) + constant_places_[i],
+                bytes.data() + c.position, c.bytes);
+  }
+}
+
+void Executable::resolve_kernels() {
+  for (const Instruction &i : program_.code) {
+    symc_kernel kernel = nullptr;
+    if (i.op == Opcode::Kernel) {
+      kernel = reinterpret_cast<symc_kernel>(object_.find(i.symbol));
+      if (kernel == nullptr) {
+        throw Error(ErrorKind::Load, "the object code has no kernel " + i.symbol);
+      }
+    }
+    kernels_.push_back(kernel);
+  }
+}
+
+void Executable::order_states() {
+  if (states_.size() != program_.states.size()) {
+    throw Error(ErrorKind::Value, "the program has " + std::to_string(program_.states.size()) +
+                                      " shared variables, got " + std::to_string(states_.size()));
+  }
+  std::vector<bool> updated(states_.size(), false);
+  for (const Update &u : program_.updates) {
+    updated[u.slot] = true;
+  }
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const StateSlot &slot = program_.states[i];
+    State *state = states_[i].get();
+    if (state->dtype() != slot.dtype || state->shape().size() != slot.shape.size()) {
+      throw Error(ErrorKind::Value, "shared variable " + slot.name + " has another type");
+    }
+    const auto same = [&](const StateUse &u) { return u.state == state; };
+    const auto known = std::ranges::find_if(uses_, same);
+    if (known == uses_.end()) {
+      uses_.push_back({state, updated[i]});
+    } else if (updated[i] || known->exclusive) {
+      throw Error(ErrorKind::Value, "shared variable " + slot.name + " is updated and in two slots");
+    }
+  }
+  std::ranges::sort(uses_, {}, [](const StateUse &u) { return u.state->serial(); });
+}
+
+Frame *Executable::acquire() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (free_ != nullptr) {
+      Frame *frame = free_;
+      free_ = frame->next_;
+      frame->stats = Stats{};
+      return frame;
+    }
+  }
+  auto frame = std::make_unique<Frame>(program_);
+  frame->stats.allocations = 1;
+  for (const std::uint32_t number : constant_buffers_) {
+    const std::size_t at = constant_places_[program_.buffers[number].index];
+    frame->buffers[number] = static_cast<std::byte *>(constants_.data()) + at;
+  }
+  return frame.release();
+}
+
+void Executable::release(Frame *frame) noexcept {
+  const std::scoped_lock lock(mutex_);
+  frame->next_ = free_;
+  free_ = frame;
+}
+
+void Executable::release_memory() noexcept {
+  Frame *frame = nullptr;
+  {
+    const std::scoped_lock lock(mutex_);
+    frame = free_;
+    free_ = nullptr;
+  }
+  while (frame != nullptr) {
+    Frame *next = frame->next_;
+    delete frame;
+    frame = next;
+  }
+}
+
+bool Executable::same_dims(const Layout &layout, std::span<const std::int64_t> dims) {
+  return std::ranges::equal(layout.dims, dims);
+}
+
+/* Arena and scratch grow here, before anything runs. */
+void Executable::place(Frame &frame) const {
+  const Layout &l = frame.layout;
+  if (!arena_buffers_.empty()) {
+    frame.stats.allocations += frame.arena_.reserve(l.arena) ? 1 : 0;
+    for (const std::uint32_t number : arena_buffers_) {
+      frame.buffers[number] =
+          static_cast<std::byte *>(frame.arena_.data()) + l.buffer_offset[number];
+    }
+  }
+  if (l.scratch != 0) {
+    frame.stats.allocations += frame.scratch_.reserve(l.scratch) ? 1 : 0;
+  }
+  if (!state_buffers_.empty()) {
+    place_states(frame);
+  }
+}
+
+void Executable::place_states(Frame &frame) const {
+  for (const StateBuffer &b : state_buffers_) {
+    State &state = *states_[b.slot];
+    if (b.staged) {
+      frame.stats.allocations += state.prepare_spare() ? 1 : 0;
+    }
+    frame.buffers[b.buffer] = b.staged ? state.spare() : state.current()->data();
+  }
+}
+
+void Executable::run(Frame &frame, Poller &poller) const {
+  place(frame);
+  frame.cancel_.store(0, std::memory_order_relaxed);
+  frame.trap_.code = 0;
+  frame.committed_ = false;
+  frame.poller_ = &poller;
+  frame.threads_ = thread_limit(threads);
+  if (frame.threads_ > 1 && frame.layout.ns >= 2 * worth_waking_ns) {
+    Pool *pool = Pool::instance();
+    if (pool != nullptr && !pool->awake()) {
+      pool->wake(frame.threads_);
+    }
+  }
+  execute(frame, poller);
+  if (!frame.committed_) {
+    raise_trap(frame);
+  }
+  for (const StateBuffer &b : state_buffers_) {
+    if (b.staged) {
+      states_[b.slot]->swap();
+    }
+  }
+}
+
+void Executable::execute(Frame &frame, Poller &poller) const {
+  const std::size_t end = program_.code.size();
+  std::size_t at = 0;
+  while (at < end) {
+    const Instruction &i = program_.code[at];
+    if (i.op == Opcode::Jump) {
+      const bool taken =
+          i.unless == none || *static_cast<const std::uint8_t *>(frame.buffers[i.unless]) == 0;
+      at = taken ? i.to : at + 1;
+    } else {
+      step(frame, at);
+      ++at;
+    }
+    if (!frame.committed_ && poller.stop()) {
+      throw Error(ErrorKind::Interrupted, "interrupted");
+    }
+  }
+}
+
+void Executable::step(Frame &frame, std::size_t at) const {
+  const Instruction &i = program_.code[at];
+  switch (i.op) {
+  case Opcode::Kernel:
+    return launch(frame, at);
+  case Opcode::Copy: {
+    const std::size_t bytes = frame.layout.buffer_bytes[i.buffers[0]];
+    if (bytes != 0) {
+      std::memmove(frame.buffers[i.buffers[0]], frame.buffers[i.buffers[1]], bytes);
+    }
+    return;
+  }
+  case Opcode::Commit:
+    return commit(frame);
+  case Opcode::Jump:
+    return;
+  }
+}
+
+/* From here on a stop request waits until the call has ended. */
+void Executable::commit(Frame &frame) const {
+  raise_trap(frame);
+  frame.committed_ = true;
+}
+
+void Executable::raise_trap(const Frame &frame) const {
+  if (frame.trap_.code != 0) {
+    throw Error(frame.trap_);
+  }
+}
+
+void Executable::launch(Frame &frame, std::size_t at) const {
+  const Launch &l = frame.layout.launches[at];
+  if (l.blocks == 0) {
+    return;
+  }
+  ++frame.stats.kernels;
+  frame.stats.blocks += static_cast<std::uint64_t>(l.blocks);
+  const bool polls = frame.poller_->active() && !frame.committed_;
+  const bool stopped = polls && l.ns / l.blocks > too_long_to_poll_ns / l.grain
+                           ? launch_watched(frame, at)
+                           : launch_here(frame, at);
+  if (stopped) {
+    throw Error(ErrorKind::Interrupted, "interrupted");
+  }
+}
+
+/* Runs a kernel on this thread and perhaps on workers; true: it was stopped. */
+bool Executable::launch_here(Frame &frame, std::size_t at) const {
+  const Instruction &i = program_.code[at];
+  const Launch &l = frame.layout.launches[at];
+  for (std::size_t b = 0; b < i.buffers.size(); ++b) {
+    frame.arguments_[b] = frame.buffers[i.buffers[b]];
+  }
+  symc_status status{};
+  const CallContext context = frame.context(status);
+  const Region region{kernels_[at], frame.arguments_.data(),
+                      frame.layout.kernel_dims.data() + l.first_dim, l.blocks, l.grain, l.scratch,
+                      &context.base};
+  Poller idle;
+  Poller &poller = frame.committed_ ? idle : *frame.poller_;
+  RegionResult result;
+  if (!shares(frame, l) || !Pool::instance()->run(region, frame.threads_, poller, result)) {
+    result.cancelled = run_alone(region, l.ns, poller, result.status);
+  }
+  merge_status(frame.trap_, result.status);
+  frame.stats.threads = std::max<std::uint64_t>(frame.stats.threads, result.threads);
+  return result.cancelled;
+}
+
+bool Executable::shares(const Frame &frame, const Launch &l) {
+  if (frame.threads_ < 2 || l.blocks <= l.grain || l.ns < worth_sharing_ns) {
+    return false;
+  }
+  const Pool *pool = Pool::instance();
+  return pool != nullptr && (l.ns >= worth_waking_ns || pool->awake());
+}
+
+/* Whole when short; in chunks, polling between them, when long.  True: stopped.  Each chunk starts
+   with a clean record, so that a kernel need not compare what it finds there. */
+bool Executable::run_alone(const Region &r, std::int64_t ns, Poller &poller, symc_status &first) {
+  const bool whole = !poller.active() || ns <= alone_whole_ns;
+  const std::int64_t grain = whole ? r.blocks : r.grain;
+  symc_status &chunk = *r.base->status;
+  for (std::int64_t begin = 0; begin < r.blocks; begin += grain) {
+    const std::int64_t end = std::min(begin + grain, r.blocks);
+    const std::int32_t code = r.kernel(r.base, r.buffers, r.dims, begin, end);
+    merge_status(first, chunk);
+    chunk.code = 0;
+    if (code == SYMC_CANCELLED || poller.stop()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* A chunk that takes long runs on a thread of its own, while this one polls and, told to stop, sets
+   the cancel flag that kernels read.  True: stopped. */
+bool Executable::launch_watched(Frame &frame, std::size_t at) const {
+  Poller &watcher = *frame.poller_;
+  Poller idle;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false;
+  bool stopped = false;
+  frame.poller_ = &idle;
+  const auto body = [&] {
+    const bool result = launch_here(frame, at);
+    const std::scoped_lock lock(mutex);
+    stopped = result;
+    done = true;
+    changed.notify_one();
+  };
+  std::thread thread;
+  try {
+    thread = std::thread(body);
+  } catch (const std::system_error &) {
+    frame.poller_ = &watcher;
+    return launch_here(frame, at);
+  }
+  std::unique_lock lock(mutex);
+  while (!changed.wait_for(lock, Poller::interval, [&] { return done; })) {
+    lock.unlock();
+    if (watcher.stop()) {
+      frame.cancel_.store(1, std::memory_order_relaxed);
+    }
+    lock.lock();
+  }
+  lock.unlock();
+  thread.join();
+  frame.poller_ = &watcher;
+  return stopped || watcher.stop();
+}
+
+} // namespace symc

@@ -1,0 +1,148 @@
+/* The VM: an Executable is a verified program with its mapped object code, constants and shared
+   variables; a Frame is what one call in flight needs (sizes, arena, scratch), reused from call to call
+   so that the steady state allocates nothing.
+
+   A call:  frame = acquire();  fit(frame, dims);  set inputs and outputs;  run(frame, ...);
+   release(frame).  Calls of one executable may run at the same time, each with its own frame. */
+#ifndef SYMC_VM_H
+#define SYMC_VM_H
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "layout.h"
+#include "loader.h"
+#include "memory.h"
+#include "parallel.h"
+#include "poll.h"
+#include "program.h"
+#include "state.h"
+
+namespace symc {
+
+/* Counts of one call, for tests and explain. */
+struct Stats {
+  std::uint64_t allocations = 0; /* made by the runtime for this call, outputs not counted */
+  std::uint64_t kernels = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t threads = 1; /* most that took part in one kernel */
+};
+
+class Frame;
+
+/* What a kernel's ctx points to: the C struct and, behind it, the call that it belongs to. */
+struct CallContext {
+  symc_ctx base;
+  Frame *frame;
+};
+
+static_assert(sizeof(std::atomic<std::int32_t>) == sizeof(std::int32_t));
+
+class Frame {
+public:
+  explicit Frame(const Program &program);
+
+  Layout layout;
+  std::vector<void *> buffers; /* by buffer number */
+  Stats stats;
+
+private:
+  friend class Executable;
+  friend std::int32_t parallel_for(const symc_ctx *, symc_kernel, void *const *,
+                                   const std::int64_t *, std::int64_t, std::int64_t);
+
+  [[nodiscard]] CallContext context(symc_status &status) noexcept;
+
+  std::vector<void *> arguments_; /* of the kernel that runs */
+  Memory arena_;
+  Memory scratch_;
+  std::atomic<std::int32_t> cancel_{0};
+  symc_status trap_{};
+  Poller *poller_ = nullptr;
+  unsigned threads_ = 1;
+  bool committed_ = false;
+  Frame *next_ = nullptr; /* in the free list */
+};
+
+class Executable {
+public:
+  using States = std::vector<std::shared_ptr<State>>;
+
+  /* Throws Error: Format, Load (also for a kernel that the object lacks), Value (states do not fit
+     the slots), Memory. */
+  Executable(std::span<const std::byte> program, std::span<const std::byte> object, States states);
+  ~Executable();
+  Executable(const Executable &) = delete;
+  Executable &operator=(const Executable &) = delete;
+
+  [[nodiscard]] const Program &program() const noexcept { return program_; }
+  [[nodiscard]] const States &states() const noexcept { return states_; }
+  [[nodiscard]] std::span<const StateUse> uses() const noexcept { return uses_; }
+
+  /* A frame for one call; throws Error(Memory). */
+  [[nodiscard]] Frame *acquire();
+  void release(Frame *frame) noexcept;
+  /* Frees the frames that are not in use, with their arenas. */
+  void release_memory() noexcept;
+
+  /* Computes the layout for `dims` unless the frame has it already; false: they do not fit. */
+  [[nodiscard]] bool fit(Frame &frame, std::span<const std::int64_t> dims) const {
+    if (frame.layout.ready && same_dims(frame.layout, dims)) {
+      return true;
+    }
+    return compute_layout(program_, dims, frame.layout);
+  }
+
+  /* Runs the code once.  Buffers of inputs and outputs are set; the states' locks are held.  On
+     return updates are done; on Error (Trap, Interrupted, Memory) no shared variable has changed. */
+  void run(Frame &frame, Poller &poller) const;
+
+  /* Most threads that a call may use; 0: all that the process may use. */
+  unsigned threads = 0;
+
+private:
+  [[nodiscard]] static bool same_dims(const Layout &layout, std::span<const std::int64_t> dims);
+  void load_constants(std::span<const std::byte> bytes);
+  void resolve_kernels();
+  void order_states();
+  void place(Frame &frame) const;
+  void place_states(Frame &frame) const;
+  void execute(Frame &frame, Poller &poller) const;
+  void step(Frame &frame, std::size_t at) const;
+  void launch(Frame &frame, std::size_t at) const;
+  [[nodiscard]] bool launch_here(Frame &frame, std::size_t at) const;
+  [[nodiscard]] bool launch_watched(Frame &frame, std::size_t at) const;
+  [[nodiscard]] static bool shares(const Frame &frame, const Launch &launch);
+  [[nodiscard]] static bool run_alone(const Region &region, std::int64_t ns, Poller &poller,
+                                      symc_status &first);
+  void commit(Frame &frame) const;
+  void raise_trap(const Frame &frame) const;
+
+  struct StateBuffer {
+    std::uint32_t buffer;
+    std::uint32_t slot;
+    bool staged;
+  };
+
+  Program program_;
+  Object object_;
+  States states_;
+  std::vector<StateUse> uses_;
+  std::vector<StateBuffer> state_buffers_;
+  std::vector<std::uint32_t> arena_buffers_;
+  std::vector<std::uint32_t> constant_buffers_;
+  std::vector<symc_kernel> kernels_; /* one per instruction; null for others */
+  std::vector<std::size_t> constant_places_;
+  Memory constants_;
+  std::mutex mutex_; /* free frames */
+  Frame *free_ = nullptr;
+};
+
+} // namespace symc
+
+#endif
