@@ -19,6 +19,7 @@ if(NOT SYMC_SANITIZE)
     MODULE _runtime
     OUTPUT "${CMAKE_BINARY_DIR}/_runtime.pyi"
     PYTHON_PATH $<TARGET_FILE_DIR:_runtime>
+    PATTERN_FILE "${CMAKE_CURRENT_SOURCE_DIR}/cmake/stub.pat"
     DEPENDS _runtime)
   install(FILES "${CMAKE_BINARY_DIR}/_runtime.pyi" DESTINATION symc)
 endif()

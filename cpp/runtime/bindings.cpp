@@ -71,35 +71,46 @@ void add_state(nb::module_ &m) {
           [](Shared *self, nb::object value, std::string name, bool resizable) {
             checked([&] { new (self) Shared(value.ptr(), std::move(name), resizable); });
           },
-          nb::arg("value"), nb::arg("name") = "", nb::arg("resizable") = false)
+          nb::arg("value"), nb::arg("name") = "", nb::arg("resizable") = false,
+          nb::sig("def __init__(self, value: numpy.ndarray, name: str = '', "
+                  "resizable: bool = False) -> None"))
       .def(
           "get",
           [](Shared &self, bool copy) { return checked([&] { return owned(self.get(copy)); }); },
-          nb::arg("copy") = true,
+          nb::arg("copy") = true, nb::sig("def get(self, copy: bool = True) -> numpy.ndarray"),
           "The contents as an ndarray; copy=False: a read-only view of the current buffer.")
       .def(
           "set",
           [](Shared &self, nb::object value) { checked([&] { self.set(value.ptr()); }); },
-          nb::arg("value"), "Replace the contents: same dtype, and same shape unless resizable.")
+          nb::arg("value"), nb::sig("def set(self, value: numpy.ndarray) -> None"),
+          "Replace the contents: same dtype, and same shape unless resizable.")
       .def_prop_ro("name", [](const Shared &self) { return self.state->name(); })
-      .def_prop_ro("dtype",
-                   [](const Shared &self) { return checked([&] { return owned(self.dtype()); }); })
-      .def_prop_ro("shape", [](const Shared &self) -> nb::object {
-        return checked([&] { return owned(self.shape()); });
-      });
+      .def_prop_ro(
+          "dtype",
+          [](const Shared &self) { return checked([&] { return owned(self.dtype()); }); },
+          nb::sig("def dtype(self) -> numpy.dtype"))
+      .def_prop_ro(
+          "shape",
+          [](const Shared &self) { return checked([&] { return owned(self.shape()); }); },
+          nb::sig("def shape(self) -> tuple[int, ...]"));
 }
 
 void add_executable(nb::module_ &m) {
   nb::class_<Compiled>(m, "Executable", nb::is_weak_referenceable(),
                        "A verified program with its mapped object code and shared variables.")
       .def("__init__", make_compiled, nb::arg("program"), nb::arg("object"),
-           nb::arg("states") = std::vector<Shared *>(), nb::arg("locations") = nb::tuple())
+           nb::arg("states") = std::vector<Shared *>(), nb::arg("locations") = nb::tuple(),
+           nb::sig("def __init__(self, program: bytes, object: bytes, "
+                   "states: collections.abc.Sequence[State] = ..., "
+                   "locations: tuple[str, ...] = ...) -> None"))
       .def_prop_rw(
           "threads", [](const Compiled &c) { return c.vm.threads; },
           [](Compiled &c, unsigned threads) { c.vm.threads = threads; },
           "Most threads that a call may use; 0: all that the process may use.")
-      .def_prop_ro("last_stats", stats_of, "Counts of the last call that ended well.")
-      .def("release_memory", [](Compiled &c) { c.vm.release_memory(); });
+      .def_prop_ro("last_stats", stats_of, nb::sig("def last_stats(self) -> dict[str, int]"),
+                   "Counts of the last call that ended well.")
+      .def("release_memory", [](Compiled &c) { c.vm.release_memory(); },
+           "Free the arenas that are not in use.");
 }
 
 } // namespace

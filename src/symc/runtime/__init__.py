@@ -1,0 +1,1 @@
+"""Runs programs: encoding, the native executable and its errors, the disk cache."""

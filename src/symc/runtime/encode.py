@@ -3,8 +3,8 @@
 Before: a Program (plain data, from `passes/buffers.py` or by hand).
 After: bytes, the same for equal programs.
 
-Invariants: little-endian; a list is a u32 count and its items; a string is a u32 length and UTF-8; a
-reference to a size, buffer or node is a u32, and "none" is 2**32 - 1.  The text of `locations` is
+Invariants: little-endian; a list is a u32 count and its items; a string is a u32 length and UTF-8;
+a reference to a size, buffer or node is a u32, and "none" is 2**32 - 1.  The text of `locations` is
 not encoded, only how many there are: a process that finds a program in the cache attaches its own.
 """
 
