@@ -86,3 +86,13 @@ def message(
     if advice is not None:
         lines.append(f"  try: {advice}")
     return "\n".join(lines)
+
+
+def placed(error: SymcError, where: object) -> SymcError:
+    """`error` with the user's `file:line` in its message; the same error when it has one already."""
+    lines = str(error).split("\n")
+    if not str(where) or any(line.startswith("  at: ") for line in lines):
+        return error
+    before = 1 if lines[-1].startswith("  try: ") else 0
+    lines.insert(len(lines) - before, f"  at: {where}")
+    return type(error)("\n".join(lines))

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symc.ir.affine import IndexMap
-from symc.ir.core import Attrs, Node
+from symc.ir.core import Attrs, Function, Node
+from symc.ir.dims import Size, substitute
+from symc.ir.errors import DomainError, message
 from symc.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Arrays = tuple[np.ndarray, ...]
 Infer = Callable[[Sequence[TensorType], Attrs], tuple[TensorType, ...]]
+InferRegions = Callable[[Sequence[TensorType], Attrs, tuple[Function, ...]], tuple[TensorType, ...]]
 Evaluate = Callable[["EvaluateContext", Sequence[np.ndarray], Node], Arrays]
 
 # One tangent contribution: tangent of an operand, the results, the operands, attrs -> the
@@ -74,15 +77,17 @@ class Reducer:
 class Samples:
     """What the property tests draw for an op.
 
-    `dtypes`: accepted dtype names of the leading operand.  `domain`: open interval of ordinary float
-    inputs.  `edges`: inputs at kinks, poles and domain ends.  `errors`: (operand types, attrs, error
-    class) that `infer` must refuse.
+    `dtypes`: accepted dtype names of the leading operand.  `domain`: open interval of ordinary
+    float inputs.  `edges`: inputs at kinks, poles and domain ends.  `errors`: (operand types, attrs,
+    error class) that `infer` must refuse.  `cases`: (operand types, attrs) that it accepts; empty means
+    one shape for all operands, no attributes.
     """
 
     dtypes: tuple[str, ...]
     domain: tuple[float, float] = (-3.0, 3.0)
     edges: tuple[float, ...] = ()
     errors: tuple[tuple[tuple[TensorType, ...], Attrs, type[Exception]], ...] = ()
+    cases: tuple[tuple[tuple[TensorType, ...], Attrs], ...] = ()
 
 
 class EvaluateContext:
@@ -95,6 +100,20 @@ class EvaluateContext:
         self.order = order  # "any" | "chain": how contractions are summed
         self.run = run  # run(function, arrays) -> arrays
 
+    def shape(self, type: TensorType) -> tuple[int, ...]:
+        """The concrete shape of a type."""
+        return self.sizes(type.shape)
+
+    def sizes(self, sizes: Sequence[Size]) -> tuple[int, ...]:
+        """The values of sizes; DomainError when a dim has none."""
+        found = []
+        for size in sizes:
+            value = substitute(size, self.dims)
+            if not isinstance(value, int):
+                raise DomainError(message(f"size {size}", got=f"values for {sorted(self.dims)}"))
+            found.append(value)
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Op:
@@ -103,10 +122,11 @@ class Op:
     name: unique, also in the text form.  arity: operands, or None when variadic.  infer: result
     types, raising ShapeError / DTypeError.  evaluate: the NumPy oracle.  samples: required.
     scalar(builder, operand lanes..., attrs) for ELEMENTWISE.  index_map(operand types, result type,
-    attrs) for VIEW.  tangents: per operand a rule, or None for an operand through which no
-    derivative passes; `linear`: the op is linear in these operands taken together (then no tangent
-    rule is needed for them: the tangent is the op applied to tangents).  no_derivative: the
-    documented reason when there is none.
+    attrs) for VIEW; None when there is no affine map.  tangents: per operand a rule, or None for an
+    operand through which no derivative passes; `linear`: the op is linear in these operands taken together (then no tangent
+    rule is needed for them: the tangent is the op applied to tangents).  A variadic op lists
+    operand 0 for all.  no_derivative: the documented reason when the derivative is zero or not defined; an
+    op whose derivative is merely not offered has rules that raise UnsupportedError.
     """
 
     name: str
@@ -117,7 +137,7 @@ class Op:
     samples: Samples
     scalar: Callable[..., Any] | None = None
     reducer: Callable[[Attrs], Reducer] | None = None
-    index_map: Callable[[Sequence[TensorType], TensorType, Attrs], IndexMap] | None = None
+    index_map: Callable[[Sequence[TensorType], TensorType, Attrs], IndexMap | None] | None = None
     tangents: tuple[Tangent | None, ...] = ()
     linear: tuple[int, ...] = ()
     multilinear: bool = False  # linear in each operand of `linear` separately (mul-like: dot)
@@ -126,6 +146,8 @@ class Op:
     batch: Batch | None = None
     effects: frozenset[str] = field(default_factory=frozenset)
     commutative: bool = False
+    regions: int = 0
+    infer_regions: InferRegions | None = None  # result types when there are regions
 
     def __repr__(self) -> str:
         return f"<Op {self.name}>"

@@ -1,0 +1,200 @@
+"""Arithmetic: exact or correctly rounded elementwise operations.
+
+Derivatives where they do not exist are fixed here, in forward and reverse mode alike:
+
+| where | derivative |
+|---|---|
+| abs at 0 | 0 |
+| maximum, minimum at a tie | half to each operand |
+| maximum, minimum with a NaN operand | 0 |
+| floor, ceil, rint, trunc, sign, floordiv at a jump | 0, as everywhere |
+| mod at a jump | that of the piece: 1 for x, -floor(x/y) for y |
+| sqrt at 0 | infinite, times the tangent; 0 for a tangent of 0 |
+| x / 0 | infinite or NaN, times the tangent; 0 for a tangent of 0 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from symc.ir import term
+from symc.ir.core import Attrs
+from symc.ir.errors import DomainError, ShapeError
+from symc.ir.ops import attributes
+from symc.ir.ops.define import (
+    ALL,
+    FLOATS,
+    NUMBERS,
+    PIECEWISE_CONSTANT,
+    Points,
+    binary,
+    elementwise,
+    require_count,
+    require_dtype,
+    same_shape,
+    unary,
+)
+from symc.ir.ops.record import Samples
+from symc.ir.ops.remainder import floordiv, mod
+from symc.ir.types import F32, F64, I32, TensorType
+
+if TYPE_CHECKING:
+    from symc.ir.term import Term
+
+
+def _zero(b: Any, x: Any) -> Any:
+    return b.const(0, b.dtype(x))
+
+
+def _sign(b: Any, x: Any) -> Any:
+    one, zero = b.const(1, b.dtype(x)), _zero(b, x)
+    below = b.select(b.lt(x, zero), b.neg(one), b.select(b.eq(x, zero), zero, x))
+    return b.select(b.gt(x, zero), one, below)
+
+
+def _scale(b: Any, t: Any, a: Any) -> Any:
+    zero = _zero(b, t)
+    return b.select(b.eq(t, zero), zero, b.mul(t, a))
+
+
+def _tie(t: Term, wins: Term, ties: Term) -> Term:
+    return term.where(wins, t, term.where(ties, t * 0.5, 0.0))
+
+
+NEG: Final = unary(
+    "neg",
+    lambda b, x: b.neg(x),
+    dtypes=NUMBERS,
+    linear=(0,),
+    transpose=lambda ct, operands, attrs, number: -ct,
+)
+ABS: Final = unary(
+    "abs",
+    lambda b, x: b.abs(x),
+    dtypes=NUMBERS,
+    tangent=lambda t, y, x: term.scale(t, term.sign(x)),
+)
+SIGN: Final = unary("sign", _sign, dtypes=NUMBERS, no_derivative=PIECEWISE_CONSTANT)
+SQRT: Final = unary(
+    "sqrt",
+    lambda b, x: b.sqrt(x),
+    tangent=lambda t, y, x: term.scale(t, 0.5 / y),
+    points=Points((0.1, 5.0), (0.0, -1.0)),
+)
+FLOOR: Final = unary("floor", lambda b, x: b.floor(x), no_derivative=PIECEWISE_CONSTANT)
+CEIL: Final = unary("ceil", lambda b, x: b.ceil(x), no_derivative=PIECEWISE_CONSTANT)
+RINT: Final = unary("rint", lambda b, x: b.rint(x), no_derivative=PIECEWISE_CONSTANT)
+TRUNC: Final = unary("trunc", lambda b, x: b.trunc(x), no_derivative=PIECEWISE_CONSTANT)
+STOP_GRADIENT: Final = unary(
+    "stop_gradient",
+    lambda b, x: x,
+    dtypes=ALL,
+    no_derivative="stops derivatives on purpose",
+)
+
+
+def _cast_infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
+    require_count("cast", types, 1)
+    require_dtype("cast", types[0], ALL)
+    return (types[0].with_dtype(attributes.dtype(attrs)),)
+
+
+CAST: Final = elementwise(
+    "cast",
+    arity=1,
+    scalar=lambda b, x, attrs: b.cast(x, attributes.dtype(attrs)),
+    infer=_cast_infer,
+    samples=Samples(
+        ALL,
+        cases=(
+            ((TensorType(F32, (3,)),), {"dtype": F64}),
+            ((TensorType(F64, (2, 3)),), {"dtype": F32}),
+            ((TensorType(F64, (5,)),), {"dtype": I32}),
+        ),
+        errors=(((TensorType(F32, (3,)),), {}, DomainError),),
+    ),
+    linear=(0,),
+    transpose=lambda ct, operands, attrs, number: ct.cast(operands[number].dtype),
+)
+
+ADD: Final = binary(
+    "add",
+    lambda b, x, y: b.add(x, y),
+    linear=(0, 1),
+    transpose=lambda ct, operands, attrs, number: ct,
+    commutative=True,
+)
+SUB: Final = binary(
+    "sub",
+    lambda b, x, y: b.sub(x, y),
+    linear=(0, 1),
+    transpose=lambda ct, operands, attrs, number: -ct if number else ct,
+)
+# A product's own tangent rules keep infinities of one operand away from zero tangents of the other,
+# so `mul` and `div` do not claim linearity.
+MUL: Final = binary(
+    "mul",
+    lambda b, x, y: b.mul(x, y),
+    tangents=(lambda t, z, x, y: term.scale(t, y), lambda t, z, x, y: term.scale(t, x)),
+    commutative=True,
+)
+DIV: Final = binary(
+    "div",
+    lambda b, x, y: b.div(x, y),
+    dtypes=FLOATS,
+    tangents=(
+        lambda t, z, x, y: term.scale(t, 1.0 / y),
+        lambda t, z, x, y: term.scale(t, -(z / y)),
+    ),
+    points=Points((0.5, 3.0)),
+)
+SCALE: Final = binary(
+    "scale",
+    _scale,
+    dtypes=FLOATS,
+    tangents=(
+        lambda t, z, x, y: term.scale(t, y),
+        lambda t, z, x, y: term.where(x.eq(0.0), 0.0, term.scale(t, x)),
+    ),
+)
+FLOORDIV: Final = binary("floordiv", floordiv, no_derivative=PIECEWISE_CONSTANT)
+MOD: Final = binary(
+    "mod",
+    mod,
+    tangents=(
+        lambda t, z, x, y: t,
+        lambda t, z, x, y: term.scale(t, -term.make(FLOORDIV, x, y)),
+    ),
+    points=Points((0.3, 2.9)),
+)
+MAXIMUM: Final = binary(
+    "maximum",
+    lambda b, x, y: b.maximum(x, y),
+    tangents=(
+        lambda t, z, x, y: _tie(t, x.gt(y), x.eq(y)),
+        lambda t, z, x, y: _tie(t, y.gt(x), x.eq(y)),
+    ),
+    commutative=True,
+)
+MINIMUM: Final = binary(
+    "minimum",
+    lambda b, x, y: b.minimum(x, y),
+    tangents=(
+        lambda t, z, x, y: _tie(t, x.lt(y), x.eq(y)),
+        lambda t, z, x, y: _tie(t, y.lt(x), x.eq(y)),
+    ),
+    commutative=True,
+)
+FMA: Final = elementwise(
+    "fma",
+    arity=3,
+    scalar=lambda b, x, y, z, attrs: b.fma(x, y, z),
+    infer=same_shape("fma", 3, FLOATS),
+    samples=Samples(FLOATS, errors=(((TensorType(F32, (3,)),) * 2, {}, ShapeError),)),
+    tangents=(
+        lambda t, w, operands, attrs: term.scale(t, operands[1]),
+        lambda t, w, operands, attrs: term.scale(t, operands[0]),
+        lambda t, w, operands, attrs: t,
+    ),
+)

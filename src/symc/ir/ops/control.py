@@ -1,0 +1,60 @@
+"""Control flow: operations with regions.
+
+A region is a closed function; it sees its params only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import numpy as np
+
+from symc.ir.core import Attrs, Function, Node
+from symc.ir.errors import DomainError, ShapeError, UnsupportedError, message
+from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Op, Samples
+from symc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from symc.ir.term import Term
+
+Types = Sequence[TensorType]
+
+
+def _no_region(types: Types, attrs: Attrs) -> NoReturn:
+    raise ShapeError(message("call: regions", got=0, expected=1))
+
+
+def _call_types(
+    types: Types, attrs: Attrs, regions: tuple[Function, ...]
+) -> tuple[TensorType, ...]:
+    (callee,) = regions
+    if not isinstance(attrs.get("name"), str):
+        raise DomainError(message("attribute name", got=attrs.get("name"), expected="a string"))
+    wanted = tuple(param.type for param in callee.params)
+    if tuple(types) != wanted:
+        raise ShapeError(message(f"call of {callee.name}", got=list(types), expected=list(wanted)))
+    return tuple(result.type for result in callee.results)
+
+
+def _call_evaluate(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node) -> Arrays:
+    return context.run(node.regions[0], arrays)
+
+
+def _inline_first(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -> Term:
+    raise UnsupportedError(
+        message(f"derivative of a call of {attrs['name']}", advice="inline it first")
+    )
+
+
+CALL: Final = Op(
+    "call",
+    Kind.CONTROL,
+    None,
+    _no_region,
+    _call_evaluate,
+    Samples((), errors=(((), {"name": "f"}, ShapeError),)),
+    tangents=(_inline_first,),
+    regions=1,
+    infer_regions=_call_types,
+)
