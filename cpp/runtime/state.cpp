@@ -100,6 +100,9 @@ void StateLocks::refuse_own() const {
 }
 
 bool StateLocks::try_acquire() {
+  if (uses_.empty()) {
+    return true;
+  }
   if (innermost != nullptr) {
     refuse_own();
   }

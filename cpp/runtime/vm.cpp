@@ -148,14 +148,15 @@ void Executable::order_states() {
 }
 
 Frame *Executable::acquire() {
-  {
+  Frame *ready = nearest_.exchange(nullptr, std::memory_order_acquire);
+  if (ready == nullptr) {
     const std::scoped_lock lock(mutex_);
-    if (free_ != nullptr) {
-      Frame *frame = free_;
-      free_ = frame->next_;
-      frame->stats = Stats{};
-      return frame;
-    }
+    ready = free_;
+    free_ = ready == nullptr ? nullptr : ready->next_;
+  }
+  if (ready != nullptr) {
+    ready->stats = Stats{};
+    return ready;
   }
   auto frame = std::make_unique<Frame>(program_);
   frame->stats.allocations = 1;
@@ -167,12 +168,18 @@ Frame *Executable::acquire() {
 }
 
 void Executable::release(Frame *frame) noexcept {
+  Frame *absent = nullptr;
+  if (nearest_.compare_exchange_strong(absent, frame, std::memory_order_release,
+                                       std::memory_order_relaxed)) {
+    return;
+  }
   const std::scoped_lock lock(mutex_);
   frame->next_ = free_;
   free_ = frame;
 }
 
 void Executable::release_memory() noexcept {
+  delete nearest_.exchange(nullptr, std::memory_order_acquire);
   Frame *frame = nullptr;
   {
     const std::scoped_lock lock(mutex_);

@@ -139,7 +139,8 @@ private:
   std::vector<symc_kernel> kernels_; /* one per instruction; null for others */
   std::vector<std::size_t> constant_places_;
   Memory constants_;
-  std::mutex mutex_; /* free frames */
+  std::atomic<Frame *> nearest_{nullptr}; /* one free frame, without a lock */
+  std::mutex mutex_;                      /* the other free frames */
   Frame *free_ = nullptr;
 };
 
