@@ -4,7 +4,7 @@ Use: describe a `Contraction`, ask `blocking` how it is cut, and call `emit_cont
 open function for a range of blocks.  No optimiser runs afterwards: what is emitted is final.
 """
 
-from symc.codegen_llvm.contract.emit import Blocking, blocking, emit_contraction
+from symc.codegen_llvm.contract.emit import ALL, Blocking, blocking, emit_contraction
 from symc.codegen_llvm.contract.finish import element, store_to
 from symc.codegen_llvm.contract.lanes import Lanes
 from symc.codegen_llvm.contract.spec import (
@@ -17,8 +17,10 @@ from symc.codegen_llvm.contract.spec import (
     TileRow,
     VectorTarget,
 )
+from symc.codegen_llvm.contract.update import Update, UpdateHooks, emit_update, update_blocking
 
 __all__ = [
+    "ALL",
     "Access",
     "Blocking",
     "Contraction",
@@ -28,9 +30,13 @@ __all__ = [
     "Operand",
     "Size",
     "TileRow",
+    "Update",
+    "UpdateHooks",
     "VectorTarget",
     "blocking",
     "element",
     "emit_contraction",
+    "emit_update",
     "store_to",
+    "update_blocking",
 ]

@@ -60,9 +60,7 @@ def tile_at(
     return Tile(corner.batch, rows[0], rows[1], columns[0], columns[1], tail, left)
 
 
-def for_panels(
-    room: Room, column: Size, body: Callable[[int, Tail | None, Size], None]
-) -> None:
+def for_panels(room: Room, column: Size, body: Callable[[int, Tail | None, Size], None]) -> None:
     """Emit `body(vectors, tail, column)` for what the block at `column` may be.
 
     A full panel, or the last one: of a static size, or (run-time sizes) one vector at a time.
@@ -85,9 +83,7 @@ def for_panels(
         body(wide, room.lanes.tail(least(room.e, inside, width)), column)
     else:
         test = room.e.emit("i1", f"icmp slt i64 {as_reg(column).name}, {full * columns}")
-        either(
-            room, test, lambda: body(wide, None, column), lambda: body(last, tail, column)
-        )
+        either(room, test, lambda: body(wide, None, column), lambda: body(last, tail, column))
 
 
 def _run_time_panels(
@@ -106,9 +102,7 @@ def _run_time_panels(
     either(room, test, lambda: body(room.plan.vectors, None, column), narrow)
 
 
-def either(
-    room: Room, test: Reg, then: Callable[[], None], otherwise: Callable[[], None]
-) -> None:
+def either(room: Room, test: Reg, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
     """Emit `if test: then() else: otherwise()`."""
     e = room.e
     yes, no, after = (e.new_label(hint) for hint in ("then", "else", "after"))

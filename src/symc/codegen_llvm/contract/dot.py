@@ -144,14 +144,16 @@ def lane_sums(lanes: Lanes, vectors: Sequence[Reg]) -> Reg:
 
     Lanes are first added inside 128-bit parts (cheap shuffles), then parts are.
     """
-    part = min(16 // lanes.size, lanes.width, len(vectors))
+    inner = min(16 // lanes.size, lanes.width)
+    part = min(inner, len(vectors))
     row = list(vectors)
     width = lanes.width
     while len(row) * part > len(vectors):
-        row = [_merge(lanes, a, b, 1, (16 // lanes.size, width)) for a, b in _pairs(row)]
+        row = [_merge(lanes, a, b, 1, (inner, width)) for a, b in _pairs(row)]
     while width > len(vectors):
         width //= 2
-        row = [_fold(lanes, vector, width) for vector in row]
+        fold = _fold if width >= inner else _fold_neighbours
+        row = [fold(lanes, vector, width) for vector in row]
     while len(row) > 1:
         row = [_merge(lanes, a, b, part, (width, width)) for a, b in _pairs(row)]
     return row[0]
@@ -179,3 +181,9 @@ def _fold(lanes: Lanes, vector: Reg, half: int) -> Reg:
     """The lower half of the lanes plus the upper half."""
     low = lanes.shuffle(vector, vector, range(half))
     return lanes.plus(low, lanes.shuffle(vector, vector, range(half, 2 * half)))
+
+
+def _fold_neighbours(lanes: Lanes, vector: Reg, half: int) -> Reg:
+    """Each even lane plus the odd one after it."""
+    low = lanes.shuffle(vector, vector, range(0, 2 * half, 2))
+    return lanes.plus(low, lanes.shuffle(vector, vector, range(1, 2 * half, 2)))

@@ -25,15 +25,22 @@ from symc.codegen_llvm.contract.blocked import (
 from symc.codegen_llvm.contract.dot import emit_dot_block
 from symc.codegen_llvm.contract.lanes import Lanes
 from symc.codegen_llvm.contract.room import Corner, Room, Steps
+from symc.codegen_llvm.contract.rows import emit_rows
 from symc.codegen_llvm.contract.size import add, as_reg, ceil_div, least, mul, offset, split
 from symc.codegen_llvm.contract.spec import BYTES, Contraction, Hooks, Operand, Size, VectorTarget
+from symc.codegen_llvm.contract.stream import STREAM_BYTES, emit_stream
 from symc.codegen_llvm.contract.tiles import plan
 from symc.codegen_llvm.text import Emitter, Reg, i64
+
+ALL = 0  # as the columns of a block: all of them, one panel
 
 
 @dataclass(frozen=True, slots=True)
 class Blocking:
-    """The parallel cut of a contraction: see the module's docstring for the count of blocks."""
+    """The parallel cut of a contraction: see the module's docstring for the count of blocks.
+
+    `columns` is `ALL` where a block spans every column (`ceil(n / columns)` is then 1).
+    """
 
     rows: int
     columns: int
@@ -41,15 +48,20 @@ class Blocking:
 
     def count(self, m: int, n: int, batch: int = 1) -> int:
         """The number of blocks for given sizes."""
-        return batch * -(-m // self.rows) * -(-n // self.columns)
+        panels = 1 if self.columns == ALL else -(-n // self.columns)
+        return batch * -(-m // self.rows) * panels
 
 
 def blocking(c: Contraction, target: VectorTarget) -> Blocking:
     """The cut of a contraction, and the scratch one thread needs (64-byte aligned)."""
     p = plan(c, target)
     vector = target.bits // 8
+    if p.kind == "rows":
+        return Blocking(p.rows, ALL, TILE_BYTES)
     if p.kind == "dot":
         scratch = TILE_BYTES + p.rows * vector
+    elif p.kind == "stream":
+        scratch = TILE_BYTES + STREAM_BYTES
     elif p.packed:
         scratch = packed_bytes(p.vectors, p.depth + target.lanes(c.dtype), p.rows, vector)
     else:
@@ -71,14 +83,19 @@ def emit_contraction(
     """
     if 0 in (c.m, c.n, *c.batch):
         return
-    room = _room(e, c, hooks, target, scratch)
+    room = room_of(e, c, hooks, target, scratch)
+    if room.plan.kind == "stream":
+        _emit_stream(room, blocks)
+        return
     groups = ceil_div(e, c.m, room.plan.rows)
-    panels = ceil_div(e, c.n, room.plan.columns)
+    panels = 1 if room.plan.columns == ALL else ceil_div(e, c.n, room.plan.columns)
     with e.loop(blocks[0], blocks[1], i64(1)) as block:
         rest, group = split(e, block.index, groups)
         rest, panel = split(e, rest, panels)
-        corner = _corner(room, _batch(room, rest), (group, panel))
-        if room.plan.kind == "dot":
+        corner = corner_of(room, _batch(room, rest), (group, panel))
+        if room.plan.kind == "rows":
+            emit_rows(room, corner)
+        elif room.plan.kind == "dot":
             emit_dot_block(room, corner)
         elif room.plan.packed:
             emit_packed_block(room, corner)
@@ -86,9 +103,16 @@ def emit_contraction(
             emit_block(room, corner)
 
 
-def _room(
-    e: Emitter, c: Contraction, hooks: Hooks, target: VectorTarget, scratch: Reg
-) -> Room:
+def _emit_stream(room: Room, blocks: tuple[Reg, Reg]) -> None:
+    """All blocks of a range are neighbouring columns of one row: one run."""
+    e = room.e
+    last = mul(e, blocks[1], room.plan.columns)
+    corner = corner_of(room, (), (0, blocks[0]))
+    emit_stream(room, corner, least(e, last, room.c.n))
+
+
+def room_of(e: Emitter, c: Contraction, hooks: Hooks, target: VectorTarget, scratch: Reg) -> Room:
+    """What the kernels of a contraction share; emits its byte strides."""
     lanes = Lanes(e, c.dtype, target.lanes(c.dtype), target.mask_registers)
     steps = [_steps(e, operand, BYTES[c.dtype]) for operand in (c.a, c.b)]
     return Room(e, c, hooks, target, plan(c, target), lanes, scratch, *steps)
@@ -111,7 +135,8 @@ def _batch(room: Room, index: Size) -> tuple[Size, ...]:
     return tuple(reversed(out))
 
 
-def _corner(room: Room, batch: tuple[Size, ...], cut: tuple[Size, Size]) -> Corner:
+def corner_of(room: Room, batch: tuple[Size, ...], cut: tuple[Size, Size]) -> Corner:
+    """The corner of a block: `cut` is its row group and its column panel."""
     e = room.e
     a, b = room.c.a.base, room.c.b.base
     for index, down, across in zip(batch, room.a.batch, room.b.batch, strict=True):

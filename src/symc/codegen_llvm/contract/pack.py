@@ -39,6 +39,9 @@ def pack_strip(room: Room, strip: Strip, packed: Reg, depths: tuple[Size, Size])
 
     `packed` must hold `depth` rounded up to the lanes.
     """
+    if room.c.b.col == 1:
+        _copy_vectors(room, strip, packed, depths)
+        return
     for v in range(strip.vectors):
         last = v == strip.vectors - 1 and strip.tail is not None
         valid = strip.tail.count if last and strip.tail is not None else room.lanes.width
@@ -50,6 +53,23 @@ def pack_strip(room: Room, strip: Strip, packed: Reg, depths: tuple[Size, Size])
             part.transpose(depths)
         else:
             part.copy(depths)
+
+
+def _copy_vectors(room: Room, strip: Strip, packed: Reg, depths: tuple[Size, Size]) -> None:
+    """Contiguous columns: whole vectors, the last one masked."""
+    e, lanes = room.e, room.lanes
+    first, depth = depths
+    with e.loop(i64(0), as_reg(depth), i64(1), [strip.right, packed]) as rows:
+        at, to = rows.carried
+        k = as_reg(add(e, first, rows.index)) if room.hooks.load_b else i64(0)
+        for v in range(strip.vectors):
+            tail = strip.tail if v == strip.vectors - 1 else None
+            step = v * lanes.width * lanes.size
+            column = as_reg(add(e, strip.col, v * lanes.width)) if room.hooks.load_b else i64(0)
+            mask = lanes.mask_of(tail)
+            value = room.load_b(Access(offset(e, at, step), k, column, lanes.type, "col", mask))
+            lanes.store(value, offset(e, to, step))
+        rows.carry(offset(e, at, room.b.row), offset(e, to, strip.row_bytes(room)))
 
 
 def _columns(room: Room, strip: Strip, v: int, valid: Size) -> list[Reg]:

@@ -99,9 +99,7 @@ class Tile:
     a: Reg
 
 
-def for_row_tiles(
-    room: Room, start: Size, stop: Size, body: Callable[[Size, int], None]
-) -> None:
+def for_row_tiles(room: Room, start: Size, stop: Size, body: Callable[[Size, int], None]) -> None:
     """Cut rows [start, stop) into tiles, the tallest first, and emit `body(row, height)` for each.
 
     Which rows share a tile depends on `start` and `stop` only.

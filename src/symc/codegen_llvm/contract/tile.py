@@ -151,7 +151,5 @@ def _add_sets(kernel: _Kernel, sets: list[_Sums]) -> _Sums:
     """The sum of the accumulator sets, pairwise."""
     while len(sets) > 1:
         pairs = zip(sets[0::2], sets[1::2], strict=True)
-        sets = [
-            [kernel.room.lanes.plus(x, y) for x, y in zip(a, b, strict=True)] for a, b in pairs
-        ]
+        sets = [[kernel.room.lanes.plus(x, y) for x, y in zip(a, b, strict=True)] for a, b in pairs]
     return sets[0]

@@ -12,16 +12,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from symc.codegen_llvm.contract.spec import Contraction, Size, VectorTarget
+from symc.codegen_llvm.contract.spec import BYTES, Contraction, Size, VectorTarget
 
 _LATENCY = 4  # cycles of one fma
 _NOMINAL_ROWS = 96  # a run-time number of rows is planned as if it were this
 _NOMINAL_COLUMNS = 1024
 _NOMINAL_DEPTH = 512
 _BLOCK_ROWS = 128  # above, rows are cut into groups
+_PACKED_BLOCK_ROWS = 256
 _SHORT_DEPTH = 96  # below, a dot product ends in more shuffles than products
 _FEW_ROWS = 4
-_DEPTH = 512  # k per packed panel
+_STREAM_COLUMNS = 64
+_FEW_TERMS = 4
+_WALKED_ROWS = 32
+_DEPTH_BYTES = 4096  # of one packed column: k per panel is this over the element size
+_PACKED_ROWS = 24  # rows that pay for packing
+_PACKED_DEPTH = 32
+_LEVEL_TWO = 2 << 20  # bytes of right operand above which AVX-512 code packs as well
 UNROLLED_DEPTH = 8  # a static k up to this needs no loop
 
 
@@ -30,23 +37,28 @@ class Plan:
     """How a contraction is cut.
 
     `tile`: rows x vectors accumulators with vectors along the columns, B read in place or packed
-    (`packed`).  `dot`: rows x columns accumulators with vectors along k.
+    (`packed`).  `dot`: rows x columns accumulators with vectors along k.  `rows`: few terms, whole
+    rows of the result.  `stream`: one row, all columns of a range of blocks at once.
     A block is `rows` x `columns`; in it, row tiles are `row_tiles` high, the tallest first.
     """
 
-    kind: Literal["tile", "dot"]
+    kind: Literal["tile", "dot", "stream", "rows"]
     row_tiles: tuple[int, ...]
     vectors: int
     rows: int
     columns: int
     packed: bool = False
-    depth: int = _DEPTH
+    depth: int = 0
 
 
 def plan(c: Contraction, target: VectorTarget) -> Plan:
     """The plan of a contraction."""
+    if _streams(c, target):
+        return Plan("stream", (1,), 1, 1, _STREAM_COLUMNS)
+    if _walks_rows(c, target):
+        return Plan("rows", (1,), 1, _WALKED_ROWS, 0)
     if c.b.col == 1:
-        return _tile_plan(c, target, packed=False)
+        return _tile_plan(c, target, packed=_packs(c, target))
     if _dots(c):
         return _dot_plan(c, target)
     return _tile_plan(c, target, packed=True)
@@ -76,6 +88,37 @@ def _dots(c: Contraction) -> bool:
     return few or not isinstance(c.k, int) or c.k >= _SHORT_DEPTH
 
 
+def _streams(c: Contraction, target: VectorTarget) -> bool:
+    """One row and more columns than one tile has."""
+    if c.m != 1 or c.b.col != 1 or c.batch:
+        return False
+    return not isinstance(c.n, int) or c.n > 8 * target.lanes(c.dtype)
+
+
+def _walks_rows(c: Contraction, target: VectorTarget) -> bool:
+    """Few terms and more columns than a tile has: bound by the memory of the result."""
+    if c.b.col != 1 or c.m == 1 or not isinstance(c.k, int) or c.k > _FEW_TERMS:
+        return False
+    return not isinstance(c.n, int) or c.n > 4 * target.lanes(c.dtype)
+
+
+def _packs(c: Contraction, target: VectorTarget) -> bool:
+    """Whether contiguous columns are better copied: aligned, in few pages, in few cache sets."""
+    if not (isinstance(c.m, int) and isinstance(c.k, int) and isinstance(c.n, int)):
+        return False
+    if c.m < _PACKED_ROWS or c.k < _PACKED_DEPTH:
+        return False
+    size = BYTES[c.dtype]
+    same_sets = isinstance(c.b.row, int) and c.b.row * size % 4096 == 0
+    return target.registers < 32 or same_sets or c.k * c.n * size > _LEVEL_TWO
+
+
+def _depth(c: Contraction) -> int:
+    """k per packed panel."""
+    most = _DEPTH_BYTES // BYTES[c.dtype]
+    return min(most, max(c.k, 1)) if isinstance(c.k, int) else most
+
+
 def _row_tiles(m: Size, tall: int) -> tuple[int, ...]:
     if not isinstance(m, int):
         return tuple(sorted({tall, min(2, tall), 1}, reverse=True))
@@ -84,10 +127,10 @@ def _row_tiles(m: Size, tall: int) -> tuple[int, ...]:
     return (tall, m % tall) if m % tall else (tall,)
 
 
-def _block_rows(m: Size, tall: int) -> int:
-    if isinstance(m, int) and m <= _BLOCK_ROWS:
+def _block_rows(m: Size, tall: int, most: int = _BLOCK_ROWS) -> int:
+    if isinstance(m, int) and m <= most:
         return max(m, 1)
-    return tall * max(1, _BLOCK_ROWS // tall)
+    return tall * max(1, most // tall)
 
 
 def _tile_cycles(c: Contraction, rows: int, vectors: int, target: VectorTarget) -> float:
@@ -97,8 +140,8 @@ def _tile_cycles(c: Contraction, rows: int, vectors: int, target: VectorTarget) 
     issue = sums / (1 if wide else 2)
     latency = _LATENCY / splits(c, rows, vectors, target)
     loads = vectors + rows / 2 if wide else (vectors + rows) / 2
-    level_two = vectors * target.bits / 8 / 32
-    return max(issue, latency, loads, level_two) + 0.02
+    level_two = vectors * (2.3 if wide else 1.75)
+    return max(issue, latency, loads, level_two) + (0.1 if wide else 0.5)
 
 
 def _fits(rows: int, vectors: int, target: VectorTarget) -> bool:
@@ -126,10 +169,10 @@ def _tile_plan(c: Contraction, target: VectorTarget, *, packed: bool) -> Plan:
         "tile",
         _row_tiles(c.m, rows),
         vectors,
-        _block_rows(c.m, rows),
+        _block_rows(c.m, rows, _PACKED_BLOCK_ROWS if packed else _BLOCK_ROWS),
         vectors * width,
         packed=packed,
-        depth=_DEPTH * 4 // (target.bits // 8 // width),
+        depth=_depth(c),
     )
 
 
