@@ -115,6 +115,7 @@ $(VENV)/.deps $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(PY)
 $(VENV)/.built: $(VENV)/.deps CMakeLists.txt tests/cpp/CMakeLists.txt $(wildcard cmake/*) $(CPP)
 	@echo "== building symc"
 	@$(PIP) install -q --no-build-isolation --no-deps \
-	    -Ccmake.define.SYMC_TESTS=ON -Ccmake.define.SYMC_WERROR=$(WERROR) \
-	    -Ccmake.define.SYMC_TEST_DIR="$(CURDIR)/build/cpp" -e .
+	    --config-settings=cmake.define.SYMC_TESTS=ON \
+	    --config-settings=cmake.define.SYMC_WERROR=$(WERROR) \
+	    --config-settings=cmake.define.SYMC_TEST_DIR="$(CURDIR)/build/cpp" -e .
 	@touch $@

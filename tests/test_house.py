@@ -18,7 +18,7 @@ Files = Mapping[str, str]
 Rule = Callable[[Files], list[str]]
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "cpp", "tests", "bench", "docs", "examples", "cmake", "typings", ".ci")
+FOLDERS = ("src", "cpp", "tests", "bench", "docs", "examples", "tools", "cmake", "typings", ".ci")
 SUFFIXES = (".py", ".pyi", ".cpp", ".h", ".def", ".md", ".cmake", ".toml", ".ir", ".txt", "")
 CODE = (".py", ".cpp", ".h")
 GENERATED = "src/symc/_runtime.pyi"
