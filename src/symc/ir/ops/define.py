@@ -3,8 +3,8 @@
 `unary("tanh", scalar=lambda b, x: ..., tangent=lambda t, y, x: ...)` is a complete operation: type
 inference, the oracle, batching and code generation follow from it.
 
-Invariant: elementwise operands have exactly one shape and, but for the condition of a selection, one
-dtype; broadcasting and promotion are explicit nodes.
+Invariant: elementwise operands have exactly one shape and, but for the condition of a selection,
+one dtype; broadcasting and promotion are explicit nodes.
 """
 
 from __future__ import annotations

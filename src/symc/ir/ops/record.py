@@ -79,8 +79,8 @@ class Samples:
 
     `dtypes`: accepted dtype names of the leading operand.  `domain`: open interval of ordinary
     float inputs.  `edges`: inputs at kinks, poles and domain ends.  `errors`: (operand types, attrs,
-    error class) that `infer` must refuse.  `cases`: (operand types, attrs) that it accepts; empty means
-    one shape for all operands, no attributes.
+    error class) that `infer` must refuse.  `cases`: (operand types, attrs) that it accepts; empty
+    means one shape for all operands and no attributes.
     """
 
     dtypes: tuple[str, ...]
@@ -122,11 +122,13 @@ class Op:
     name: unique, also in the text form.  arity: operands, or None when variadic.  infer: result
     types, raising ShapeError / DTypeError.  evaluate: the NumPy oracle.  samples: required.
     scalar(builder, operand lanes..., attrs) for ELEMENTWISE.  index_map(operand types, result type,
-    attrs) for VIEW; None when there is no affine map.  tangents: per operand a rule, or None for an
-    operand through which no derivative passes; `linear`: the op is linear in these operands taken together (then no tangent
-    rule is needed for them: the tangent is the op applied to tangents).  A variadic op lists
-    operand 0 for all.  no_derivative: the documented reason when the derivative is zero or not defined; an
-    op whose derivative is merely not offered has rules that raise UnsupportedError.
+    attrs) for VIEW; None when there is no affine map.
+
+    tangents: per operand a rule, or None for an operand through which no derivative passes.
+    `linear`: the op is linear in these operands taken together (then no tangent rule is needed for
+    them: the tangent is the op applied to tangents).  A variadic op lists operand 0 for all.
+    no_derivative: the documented reason when the derivative is zero or not defined; an op whose
+    derivative is merely not offered has rules that raise UnsupportedError.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""Reductions, and the one order in which their elements are combined.
+"""Reductions, and the one order in which their elements combine.
 
-The order, over the row-major index i of the reduced axes: element i belongs to lane `i mod LANES` of
-block `i div BLOCK`; lanes add up in order within a block; blocks combine pairwise lane by lane:
+The order, over the row-major index i of the reduced axes: element i belongs to lane `i mod LANES`
+of block `i div BLOCK`; lanes combine in order within a block; blocks combine pairwise lane by lane:
 neighbours first, level by level, an odd one passing up; then the lanes combine by halving, lane j
-with lane j + half.  Absent elements are the reducer's identity, which changes nothing.  An empty sum
-is +0.
+with lane j + half.  Absent elements are the reducer's identity, which changes nothing.  An empty
+sum is +0.
 
 Generated code does exactly this for every layout, thread count and chunk, so all agree bit for bit.
 `max` and `min` give NaN when an element is; `argmax` and `argmin` the first NaN, else the first

@@ -1,10 +1,10 @@
 """Scatters: writes at positions given by integer arrays.
 
-`scatter` writes whole slices along one axis, `scatter_along` single elements; positions and
-modes are those of `gather.py`.  Writes happen in the row-major order of the indices: of several
-`set` writes to one place the last stays.  `set` and `add` are linear in the operand and the values together; the
-combinations `mul`, `min` and `max` are the ops `scatter_fold` and `scatter_fold_along`, whose
-derivative is not offered.
+`scatter` writes whole slices along one axis, `scatter_along` single elements; positions and modes
+are those of `gather.py`.  Writes happen in the row-major order of the indices: of several `set`
+writes to one place the last stays.  `set` and `add` are linear in the operand and the values
+together; the combinations `mul`, `min` and `max` are the ops `scatter_fold` and
+`scatter_fold_along`, whose derivative is not offered.
 """
 
 from __future__ import annotations
