@@ -1,0 +1,1 @@
+"""The data models: types, SSA functions, op records, text, oracle, nests, programs."""
