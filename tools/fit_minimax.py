@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mpmath as mp
@@ -23,6 +23,11 @@ mp.mp.prec = 200
 Real = mp.mpf
 Curve = Callable[[Real], Real]
 TARGET = Path(__file__).resolve().parent.parent / "src/symc/scalar/coefficients.py"
+# The reduction of sin and cos may miss the nearest multiple of pi/2 by this much.
+SLACK = {"f32": mp.mpf("1.004"), "f64": mp.mpf("1.00001")}
+TABLE = TARGET.with_name("log_table.py")
+FIRST = 0x3FE6955500000000  # the least significand of the table, as bits
+WORDS = 37  # of 2/pi, 32 bits each
 GRID = 60  # sample points between two neighbouring extrema
 
 
@@ -137,6 +142,15 @@ def exp_fit(dtype: str, degree: int) -> Fit:
     )
 
 
+def expm1_fit(dtype: str, degree: int) -> Fit:
+    """The same with a small error relative to e^r - 1."""
+    return replace(
+        exp_fit(dtype, degree),
+        name=f"EXPM1_{dtype.upper()}",
+        weight=lambda r: series(r, lambda r: abs(r**2 / mp.expm1(r)), mp.mpf(0)),
+    )
+
+
 def log_fit(dtype: str, degree: int, lo: Real, hi: Real) -> Fit:
     """log(1 + f) = f - f^2/2 + f^3 P(f)."""
     return Fit(
@@ -150,16 +164,16 @@ def log_fit(dtype: str, degree: int, lo: Real, hi: Real) -> Fit:
     )
 
 
-def log_ratio_fit(degree: int) -> Fit:
+def log_ratio_fit(name: str, degree: int, most: Real) -> Fit:
     """log((1 + s)/(1 - s)) = 2s + s z L(z), z = s^2."""
-    edge = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * (1 + mp.mpf("1e-6"))
+    edge = ((most - 1) / (most + 1)) ** 2 * (1 + mp.mpf("1e-6"))
 
     def value(z: Real) -> Real:
         s = mp.sqrt(z)
         return (mp.log1p(s) - mp.log1p(-s) - 2 * s) / (s * z)
 
     return Fit(
-        "LOG_RATIO_F64",
+        name,
         "f64",
         degree,
         mp.mpf(0),
@@ -199,7 +213,7 @@ def sin_fit(dtype: str, degree: int) -> Fit:
         r = mp.sqrt(u)
         return (mp.sin(r) / r - 1) / u
 
-    edge = (mp.pi / 4 * mp.mpf("1.00001")) ** 2
+    edge = (mp.pi / 4 * SLACK[dtype]) ** 2
     limit = -mp.mpf(1) / 6
     return Fit(
         f"SIN_{dtype.upper()}",
@@ -218,7 +232,7 @@ def cos_fit(dtype: str, degree: int) -> Fit:
     def value(u: Real) -> Real:
         return (mp.cos(mp.sqrt(u)) - 1 + u / 2) / u**2
 
-    edge = (mp.pi / 4 * mp.mpf("1.00001")) ** 2
+    edge = (mp.pi / 4 * SLACK[dtype]) ** 2
     return Fit(
         f"COS_{dtype.upper()}",
         dtype,
@@ -233,11 +247,15 @@ def cos_fit(dtype: str, degree: int) -> Fit:
 FITS = (
     exp_fit("f32", 4),
     exp_fit("f64", 9),
-    log_fit("f32", 8, mp.mpf(-1) / 3, mp.mpf(1) / 3),
-    log_ratio_fit(6),
-    tanh_fit("f32", 5, "0.9"),
+    expm1_fit("f32", 5),
+    expm1_fit("f64", 10),
+    log_fit("f32", 7, mp.mpf("-0.25"), mp.mpf("0.5")),
+    log_ratio_fit("LOG_RATIO_F64", 6, mp.sqrt(2)),
+    log_ratio_fit("LOG_RATIO_SHORT", 3, mp.mpf("1.5")),
+    replace(log_fit("f64", 6, mp.mpf("-0.0068"), mp.mpf("0.0068")), name="LOG_TABLE_F64"),
+    tanh_fit("f32", 6, "0.9"),
     tanh_fit("f64", 11, "0.65"),
-    sin_fit("f32", 3),
+    sin_fit("f32", 2),
     sin_fit("f64", 6),
     cos_fit("f32", 2),
     cos_fit("f64", 5),
@@ -266,14 +284,87 @@ def hexadecimal(value: Real, dtype: str) -> str:
     return number.hex()
 
 
+def split(value: Real, count: int, dtype: str) -> list[Real]:
+    """A sum of `count` numbers of one sign that agrees with `value` to all their bits."""
+    found: list[Real] = []
+    for _ in range(count):
+        rest = value - mp.fsum(found)
+        nearest = rounded(rest, dtype)
+        step = mp.mpf(2) ** (mp.frexp(nearest)[1] - (24 if dtype == "f32" else 53))
+        found.append(nearest if nearest < rest else nearest - step)
+    return found
+
+
+def named(name: str, values: list[Real], dtype: str) -> str:
+    """An assignment of several constants."""
+    rows = "".join(f'    "{hexadecimal(c, dtype)}",\n' for c in values)
+    return f"{name}: Final = _hex(\n{rows})\n"
+
+
+def constants_text() -> str:
+    """Split constants, and the binary expansion of 2/pi in words of 32 bits."""
+    text = []
+    for dtype in ("f32", "f64"):
+        for name, value, count in (("HALF_PI", mp.pi / 2, 3), ("LN2_FULL", mp.log(2), 2)):
+            text.append(named(f"{name}_{dtype.upper()}", split(value, count, dtype), dtype))
+    for name, value in (
+        ("TWO_PI", 2 * mp.pi),
+        ("LOG2_E", 1 / mp.log(2)),
+        ("LOG10_E", 1 / mp.log(10)),
+    ):
+        text.append(named(name, split(value, 2, "f64"), "f64"))
+    first = mp.floor(mp.log10(2) * 2**41) / mp.mpf(2) ** 41  # times an exponent it is exact
+    text.append(named("LOG10_2", [first, rounded(mp.log10(2) - first, "f64")], "f64"))
+    with mp.workprec(2000):
+        bits = int(mp.floor(2 / mp.pi * mp.mpf(2) ** (32 * WORDS)))
+    words = [bits >> (32 * (WORDS - 1 - i)) & 0xFFFFFFFF for i in range(WORDS)]
+    rows = "".join(f"    0x{word:08X},\n" for word in [0, 0, *words])
+    text.append(f"# Two zero words, then 2/pi.\nTWO_OVER_PI: Final = (\n{rows})\n")
+    return "\n" + "".join(text)
+
+
 def module_text(results: dict[str, tuple[str, list[Real], Real]]) -> str:
     """The module of constants."""
-    parts = [HEADER]
+    text = [HEADER, constants_text()]
     for name, (dtype, coefficients, error) in results.items():
         note = f"# largest weighted error 2^{float(mp.log(error, 2)):.2f}\n"
-        rows = "".join(f'    "{hexadecimal(c, dtype)}",\n' for c in coefficients)
-        parts.append(f"\n{note}{name}: Final = _hex(\n{rows})\n")
-    return "".join(parts)
+        text.append(f"\n{note}{named(name, coefficients, dtype)}")
+    return "".join(text)
+
+
+TABLE_HEADER = '''"""Table for pow: 1/c and log c for 128 intervals of the significand.
+
+Written by `tools/fit_minimax.py`.  Interval i begins at the float with bits FIRST + (i << 45).  1/c
+has so few bits that z/c - 1 is exact; log c is in two parts, the first a multiple of 2^-42.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST: Final = 0x{first:X}
+
+
+def _hex(*digits: str) -> tuple[float, ...]:
+    return tuple(float.fromhex(text) for text in digits)
+
+'''
+
+
+def table_text() -> str:
+    """The module of the table."""
+    rows: list[tuple[Real, Real, Real]] = []
+    for i in range(128):
+        ends = np.array([FIRST + (i << 45), FIRST + ((i + 1) << 45)], np.int64).view(np.float64)
+        middle = mp.mpf(float(ends[0])) / 2 + mp.mpf(float(ends[1])) / 2
+        steps = 128 if middle < 1 else 256
+        inverse = mp.nint(steps / middle) / steps
+        high = mp.nint(-mp.log(inverse) * 2**42) / mp.mpf(2) ** 42
+        rows.append((inverse, high, rounded(-mp.log(inverse) - high, "f64")))
+    text = [TABLE_HEADER.format(first=FIRST)]
+    for name, column in zip(("INVERSE", "LOG", "LOG_LOW"), zip(*rows, strict=True), strict=True):
+        text.append("\n" + named(name, list(column), "f64"))
+    return "".join(text)
 
 
 def main() -> None:
@@ -285,10 +376,11 @@ def main() -> None:
     for fit in FITS:
         coefficients, ideal, actual = run(fit)
         logs = [f"2^{float(mp.log(e, 2)):.2f}" for e in (ideal, actual)]
-        print(f"{fit.name:14} degree {fit.degree:2}  ideal {logs[0]}  rounded {logs[1]}")  # noqa: T201
+        print(f"{fit.name:14} degree {fit.degree:2}  ideal {logs[0]}  rounded {logs[1]}")
         results[fit.name] = (fit.dtype, coefficients, actual)
     if not only_check:
         TARGET.write_text(module_text(results))
+        TABLE.write_text(table_text())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,83 @@ def _hex(*digits: str) -> tuple[float, ...]:
     return tuple(float.fromhex(text) for text in digits)
 
 
+HALF_PI_F32: Final = _hex(
+    "0x1.921fb40000000p+0",
+    "0x1.4442d00000000p-24",
+    "0x1.8469880000000p-48",
+)
+LN2_FULL_F32: Final = _hex(
+    "0x1.62e42e0000000p-1",
+    "0x1.efa39e0000000p-25",
+)
+HALF_PI_F64: Final = _hex(
+    "0x1.921fb54442d18p+0",
+    "0x1.1a62633145c06p-54",
+    "0x1.c1cd129024e08p-107",
+)
+LN2_FULL_F64: Final = _hex(
+    "0x1.62e42fefa39efp-1",
+    "0x1.abc9e3b39803fp-56",
+)
+TWO_PI: Final = _hex(
+    "0x1.921fb54442d18p+2",
+    "0x1.1a62633145c06p-52",
+)
+LOG2_E: Final = _hex(
+    "0x1.71547652b82fep+0",
+    "0x1.777d0ffda0d23p-56",
+)
+LOG10_E: Final = _hex(
+    "0x1.bcb7b1526e50ep-2",
+    "0x1.95355baaafad3p-57",
+)
+LOG10_2: Final = _hex(
+    "0x1.34413509f6000p-2",
+    "0x1.9fef311f12b36p-42",
+)
+# Two zero words, then 2/pi.
+TWO_OVER_PI: Final = (
+    0x00000000,
+    0x00000000,
+    0xA2F9836E,
+    0x4E441529,
+    0xFC2757D1,
+    0xF534DDC0,
+    0xDB629599,
+    0x3C439041,
+    0xFE5163AB,
+    0xDEBBC561,
+    0xB7246E3A,
+    0x424DD2E0,
+    0x06492EEA,
+    0x09D1921C,
+    0xFE1DEB1C,
+    0xB129A73E,
+    0xE88235F5,
+    0x2EBB4484,
+    0xE99C7026,
+    0xB45F7E41,
+    0x3991D639,
+    0x835339F4,
+    0x9C845F8B,
+    0xBDF9283B,
+    0x1FF897FF,
+    0xDE05980F,
+    0xEF2F118B,
+    0x5A0A6D1F,
+    0x6D367ECF,
+    0x27CB09B7,
+    0x4F463F66,
+    0x9E5FEA2D,
+    0x7527BAC7,
+    0xEBE5F17B,
+    0x3D0739F7,
+    0x8A5292EA,
+    0x6BFB5FB1,
+    0x1F8D5D08,
+    0x56033046,
+)
+
 # largest weighted error 2^-28.22
 EXP_F32: Final = _hex(
     "0x1.fffffc0000000p-2",
@@ -35,17 +112,41 @@ EXP_F64: Final = _hex(
     "0x1.add8d6441a578p-26",
 )
 
-# largest weighted error 2^-29.97
+# largest weighted error 2^-28.16
+EXPM1_F32: Final = _hex(
+    "0x1.0000000000000p-1",
+    "0x1.55552c0000000p-3",
+    "0x1.5555020000000p-5",
+    "0x1.11568a0000000p-7",
+    "0x1.6d2d160000000p-10",
+    "0x1.38e8460000000p-13",
+)
+
+# largest weighted error 2^-60.46
+EXPM1_F64: Final = _hex(
+    "0x1.0000000000000p-1",
+    "0x1.5555555555559p-3",
+    "0x1.555555555555cp-5",
+    "0x1.111111110f627p-7",
+    "0x1.6c16c16c11f83p-10",
+    "0x1.a01a01b022cf2p-13",
+    "0x1.a01a01c46f5d4p-16",
+    "0x1.71ddf7a63ed2bp-19",
+    "0x1.27e48a9aace92p-22",
+    "0x1.af600ba095096p-26",
+    "0x1.20092d395cc74p-29",
+)
+
+# largest weighted error 2^-27.58
 LOG_F32: Final = _hex(
-    "0x1.5555560000000p-2",
-    "-0x1.ffff020000000p-3",
-    "0x1.99985e0000000p-3",
-    "-0x1.559bb80000000p-3",
-    "0x1.24d77a0000000p-3",
-    "-0x1.f334ae0000000p-4",
-    "0x1.bb506c0000000p-4",
-    "-0x1.07df920000000p-3",
-    "0x1.e016c40000000p-4",
+    "0x1.5555a40000000p-2",
+    "-0x1.0000460000000p-2",
+    "0x1.99695e0000000p-3",
+    "-0x1.54ed840000000p-3",
+    "0x1.28848e0000000p-3",
+    "-0x1.0da5400000000p-3",
+    "0x1.ad0bd80000000p-4",
+    "-0x1.71e9be0000000p-5",
 )
 
 # largest weighted error 2^-58.49
@@ -59,14 +160,34 @@ LOG_RATIO_F64: Final = _hex(
     "0x1.2f03b9afc13edp-3",
 )
 
-# largest weighted error 2^-25.82
+# largest weighted error 2^-34.35
+LOG_RATIO_SHORT: Final = _hex(
+    "0x1.55555422a20dfp-1",
+    "0x1.999bdb3ec1225p-2",
+    "0x1.23e9ba6ac16f1p-2",
+    "0x1.ed89a672c74fep-3",
+)
+
+# largest weighted error 2^-73.73
+LOG_TABLE_F64: Final = _hex(
+    "0x1.5555555555555p-2",
+    "-0x1.0000000000043p-2",
+    "0x1.99999999b1743p-3",
+    "-0x1.555555491d745p-3",
+    "0x1.24923abb4141bp-3",
+    "-0x1.00058b5a3e0bdp-3",
+    "0x1.cc4496855d275p-4",
+)
+
+# largest weighted error 2^-29.29
 TANH_F32: Final = _hex(
-    "-0x1.5555040000000p-2",
-    "0x1.11017a0000000p-3",
-    "-0x1.b816200000000p-5",
-    "0x1.567e500000000p-6",
-    "-0x1.c195020000000p-8",
-    "0x1.55d4020000000p-10",
+    "-0x1.55554e0000000p-2",
+    "0x1.110f380000000p-3",
+    "-0x1.b9ca4e0000000p-5",
+    "0x1.62f1d60000000p-6",
+    "-0x1.0ed7f40000000p-7",
+    "0x1.529ec80000000p-9",
+    "-0x1.dddd9e0000000p-12",
 )
 
 # largest weighted error 2^-59.57
@@ -85,12 +206,11 @@ TANH_F64: Final = _hex(
     "0x1.78aa51433b7fep-18",
 )
 
-# largest weighted error 2^-32.55
+# largest weighted error 2^-27.95
 SIN_F32: Final = _hex(
-    "-0x1.5555560000000p-3",
-    "0x1.1111760000000p-7",
-    "-0x1.a05bbc0000000p-13",
-    "0x1.7cd8e40000000p-19",
+    "-0x1.5555460000000p-3",
+    "0x1.1107700000000p-7",
+    "-0x1.994f520000000p-13",
 )
 
 # largest weighted error 2^-63.25
@@ -108,7 +228,7 @@ SIN_F64: Final = _hex(
 COS_F32: Final = _hex(
     "0x1.55554a0000000p-5",
     "-0x1.6c0c1a0000000p-10",
-    "0x1.99e0f00000000p-16",
+    "0x1.99e0ee0000000p-16",
 )
 
 # largest weighted error 2^-64.19

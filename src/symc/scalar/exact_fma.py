@@ -59,6 +59,8 @@ def _fma32(a: Array, b: Array, c: Array) -> Array:
 
 
 def _fma64(a: Array, b: Array, c: Array) -> Array:
+    if a.ndim == 0:
+        return _fma64(a.reshape(1), b.reshape(1), c.reshape(1)).reshape(())
     finite = np.isfinite(a) & np.isfinite(b)
     plain = (a == 0) | (b == 0) | ~finite
     addend = finite & ~np.isfinite(c)

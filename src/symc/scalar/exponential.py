@@ -1,4 +1,4 @@
-"""exp and expm1: reduction by multiples of log 2, a minimax polynomial, a scaling.
+"""exp, exp2 and expm1: reduction by multiples of log 2, a minimax polynomial, a scaling.
 
 x = n log 2 + r with |r| <= log(2)/2; e^r = 1 + r + r^2 Q(r).  Error at most 1 ULP for f32 and f64,
 subnormal results included (tests/scalar/test_ulp.py).
@@ -6,18 +6,22 @@ subnormal results included (tests/scalar/test_ulp.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symc.scalar import coefficients as fitted
-from symc.scalar.builder import F32, Builder, Lanes
+from symc.scalar.builder import F32, F64, Builder, Lanes
 from symc.scalar.formats import (
     Format,
     at_least,
     at_most,
+    fast_two_sum,
     format_of,
     horner,
     outlinable,
+    power_of_two,
     scaled,
+    two_sum,
 )
 
 LOG2_E = 1.4426950408889634
@@ -48,16 +52,25 @@ def reduce(b: Builder, x: Lanes, f: Format) -> Reduced:
     return Reduced(n, shifted, high, low, b.add(high, low))
 
 
-def exp_polynomial(b: Builder, r: Lanes, f: Format) -> Lanes:
-    """Q(r) of e^r = 1 + r + r^2 Q(r)."""
-    return horner(b, r, fitted.EXP_F32 if f.real == F32 else fitted.EXP_F64)
+def exp_fit(f: Format) -> Sequence[float]:
+    """Coefficients of Q(r) in e^r = 1 + r + r^2 Q(r), for an error relative to e^r."""
+    return fitted.EXP_F32 if f.real == F32 else fitted.EXP_F64
+
+
+def expm1_fit(f: Format) -> Sequence[float]:
+    """The same for an error relative to e^r - 1."""
+    return fitted.EXPM1_F32 if f.real == F32 else fitted.EXPM1_F64
 
 
 def exp_reduced(b: Builder, part: Reduced, f: Format) -> Lanes:
     """e^(high + low), about 0.8 ULP."""
+    return b.add(b.const(1.0, f.real), b.add(part.high, tail_of(b, part, exp_fit(f))))
+
+
+def tail_of(b: Builder, part: Reduced, fit: Sequence[float]) -> Lanes:
+    """What e^r has beyond 1 + high."""
     square = b.mul(part.whole, part.whole)
-    tail = b.fma(square, exp_polynomial(b, part.whole, f), part.low)
-    return b.add(b.const(1.0, f.real), b.add(part.high, tail))
+    return b.fma(square, horner(b, part.whole, fit), part.low)
 
 
 @outlinable
@@ -68,3 +81,40 @@ def exp(b: Builder, x: Lanes) -> Lanes:
     low, high = (-104.0, 89.0) if f.real == F32 else (-746.0, 710.0)
     part = reduce(b, at_most(b, at_least(b, x, low), high), f)
     return scaled(b, exp_reduced(b, part, f), part.shifted, f)
+
+
+@outlinable
+def exp2(b: Builder, x: Lanes) -> Lanes:
+    """2^x; exact at integers."""
+    f = format_of(b, x)
+    low, high = (-151.0, 129.0) if f.real == F32 else (-1076.0, 1025.0)
+    x = at_most(b, at_least(b, x, low), high)
+    magic = b.const(f.magic, f.real)
+    shifted = b.add(x, magic)
+    n = b.sub(shifted, magic)
+    rest = b.sub(x, n)
+    fit = fitted.LN2_FULL_F32 if f.real == F32 else fitted.LN2_FULL_F64
+    log2, log2_low = (b.const(part, f.real) for part in fit)
+    product = b.mul(rest, log2)
+    error = b.fma(rest, log2_low, b.fma(rest, log2, b.neg(product)))
+    part = Reduced(n, shifted, product, error, product)
+    return scaled(b, exp_reduced(b, part, f), shifted, f)
+
+
+@outlinable
+def expm1(b: Builder, x: Lanes) -> Lanes:
+    """e^x - 1; the sign of zero is kept."""
+    f = format_of(b, x)
+    lowest, unusual = (-18.0, 88.0) if f.real == F32 else (-38.0, 709.0)
+    part = reduce(b, at_least(b, x, lowest), f)
+    scale = power_of_two(b, part.shifted, f)
+    # 2^n (1 + high + tail) - 1: the exact terms first, with the errors of their sums.
+    offset, offset_low = two_sum(b, scale, b.const(-1.0, f.real))
+    total, total_low = fast_two_sum(b, offset, b.mul(scale, part.high))
+    tail = tail_of(b, part, expm1_fit(f))
+    if f.real == F64:  # the polynomial saw `whole`, which is high + low but for a rounding
+        slip = b.sub(b.sub(part.whole, part.high), part.low)
+        tail = b.sub(tail, b.mul(slip, b.add(part.whole, tail)))
+    result = b.add(total, b.fma(scale, tail, b.add(total_low, offset_low)))
+    result = b.copysign(result, x)
+    return b.rare(b.gt(x, b.const(unusual, f.real)), result, exp, (x,))

@@ -83,17 +83,34 @@ def power_of_two(b: Builder, shifted: Lanes, f: Format) -> Lanes:
     return b.bitcast(b.add(exponent, b.const(f.bits(1.0), f.integer)), f.real)
 
 
-def scaled(b: Builder, x: Lanes, shifted: Lanes, f: Format) -> Lanes:
-    """x * 2^n rounded once, for x in [0.5, 2] and |n| up to twice the exponent range.
+def halves(b: Builder, shifted: Lanes, f: Format) -> tuple[Lanes, Lanes]:
+    """2^floor(n/2) and 2^ceil(n/2); `shifted` is n + f.magic, |n| up to twice the exponent range.
 
-    `shifted` is n + f.magic.  Its low bits hold n and its high bits leave by the left, so that
-    2^floor(n/2) and 2^ceil(n/2) are a shift each; only the second product can round.
+    The low bits of `shifted` hold n and its high bits leave by the left.
     """
-    biased = b.add(b.bitcast(shifted, f.integer), b.const(2 * f.bias, f.integer))
-    for bits in (biased, b.add(biased, b.const(1, f.integer))):
-        half = b.lsl(b.lsr(bits, 1), f.mantissa)
-        x = b.mul(x, b.bitcast(half, f.real))
-    return x
+    floor = b.add(b.bitcast(shifted, f.integer), b.const(2 * f.bias, f.integer))
+    ceil = b.add(floor, b.const(1, f.integer))
+    first, second = (b.lsl(b.lsr(bits, 1), f.mantissa) for bits in (floor, ceil))
+    return b.bitcast(first, f.real), b.bitcast(second, f.real)
+
+
+def scaled(b: Builder, x: Lanes, shifted: Lanes, f: Format) -> Lanes:
+    """x * 2^n rounded once, for x in [0.5, 2]: only the second product can round."""
+    first, second = halves(b, shifted, f)
+    return b.mul(b.mul(x, first), second)
+
+
+def two_sum(b: Builder, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
+    """x + y rounded, and the error of that, exactly."""
+    total = b.add(x, y)
+    part = b.sub(total, x)
+    return total, b.add(b.sub(x, b.sub(total, part)), b.sub(y, part))
+
+
+def fast_two_sum(b: Builder, x: Lanes, y: Lanes) -> tuple[Lanes, Lanes]:
+    """As `two_sum`, where the exponent of x is not below that of y or x is 0."""
+    total = b.add(x, y)
+    return total, b.sub(y, b.sub(total, x))
 
 
 def at_least(b: Builder, x: Lanes, limit: float) -> Lanes:
@@ -106,3 +123,10 @@ def at_most(b: Builder, x: Lanes, limit: float) -> Lanes:
     """min(x, limit); NaN stays NaN."""
     bound = b.const(limit, b.dtype(x))
     return b.select(b.lt(bound, x), bound, x)
+
+
+def outside(b: Builder, bits: Lanes, low: int, high: int, f: Format) -> Lanes:
+    """Whether `bits`, read as unsigned, are not in [low, high); low is positive."""
+    half = 1 << (f.width - 1)  # adding it lets one signed comparison do
+    moved = b.add(bits, b.const(half - low, f.integer))
+    return b.ge(moved, b.const(high - low - half, f.integer))

@@ -1,4 +1,4 @@
-"""tanh: a polynomial near 0, the exponential elsewhere.
+"""tanh: a polynomial near 0, the exponential elsewhere.  sigmoid: a compensated quotient.
 
 Error at most 1 ULP (f32) and 1.5 ULP (f64); odd, never beyond 1 in size.
 """
@@ -7,8 +7,24 @@ from __future__ import annotations
 
 from symc.scalar import coefficients as fitted
 from symc.scalar.builder import F32, F64, Builder, Lanes
-from symc.scalar.exponential import LN2_F32, LN2_F64, LOG2_E, exp_polynomial
-from symc.scalar.formats import Format, at_most, format_of, horner, outlinable, power_of_two
+from symc.scalar.exponential import (
+    LN2_F32,
+    LN2_F64,
+    LOG2_E,
+    exp_fit,
+    reduce,
+    tail_of,
+)
+from symc.scalar.formats import (
+    Format,
+    at_most,
+    fast_two_sum,
+    format_of,
+    halves,
+    horner,
+    outlinable,
+    power_of_two,
+)
 
 NEAR = {F32: 0.9, F64: 0.65}  # the polynomial serves |x| below this
 
@@ -40,8 +56,33 @@ def _far(b: Builder, x: Lanes, f: Format) -> Lanes:
     n = b.sub(shifted, magic)
     log2 = sum(LN2_F32 if f.real == F32 else LN2_F64)
     r = b.fma(n, b.const(-log2, f.real), b.add(x, x))
-    expm1 = b.fma(b.mul(r, r), exp_polynomial(b, r, f), r)
+    expm1 = b.fma(b.mul(r, r), horner(b, r, exp_fit(f)), r)
     scale = power_of_two(b, shifted, f)
     one = b.const(1.0, f.real)
     denominator = b.fma(scale, expm1, b.add(scale, one))
     return b.sub(one, b.div(b.const(2.0, f.real), denominator))
+
+
+@outlinable
+def sigmoid(b: Builder, x: Lanes) -> Lanes:
+    """1 / (1 + e^-x).
+
+    With |x| = n log 2 + r: sigmoid(-|x|) = m / (m + e^r), m = 2^-n, and sigmoid(|x|) is 1 less
+    that.  The denominator is a pair, and the quotient is corrected for its low part.
+    """
+    f = format_of(b, x)
+    one, zero = b.const(1.0, f.real), b.const(0.0, f.real)
+    size = at_most(b, b.abs(x), 104.0 if f.real == F32 else 746.0)
+    part = reduce(b, size, f)
+    minus_n = b.add(b.sub(zero, part.n), b.const(f.magic, f.real))
+    first, second = halves(b, minus_n, f)
+    scale = b.mul(first, second)
+    base, base_low = fast_two_sum(b, one, scale)
+    high, high_low = fast_two_sum(b, base, part.high)
+    low = b.add(high_low, b.add(tail_of(b, part, exp_fit(f)), base_low))
+    high, low = fast_two_sum(b, high, low)
+    quotient = b.div(one, high)
+    minus = b.neg(quotient)
+    residue = b.fma(minus, low, b.fma(minus, high, one))
+    below = b.mul(b.mul(b.fma(quotient, residue, quotient), first), second)
+    return b.select(b.lt(x, zero), below, b.sub(one, below))

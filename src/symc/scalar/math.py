@@ -7,7 +7,25 @@ Accuracy: docs/math-library.md.
 
 from __future__ import annotations
 
-from symc.scalar.exponential import exp
-from symc.scalar.hyperbolic import tanh
+from symc.scalar.exponential import exp, exp2, expm1
+from symc.scalar.hyperbolic import sigmoid, tanh
+from symc.scalar.logarithm import log, log1p, log2, log10
+from symc.scalar.power import pow
+from symc.scalar.softplus import softplus
+from symc.scalar.trigonometric import cos, sin
 
-__all__ = ["exp", "tanh"]
+__all__ = [
+    "cos",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "pow",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "tanh",
+]

@@ -174,7 +174,7 @@ class NumpyBuilder:
         )
         return merged if isinstance(fast, tuple) else merged[0]
 
-    def call(self, name: str, body: Body, args: Sequence[Array]) -> Array:  # noqa: ARG002
+    def call(self, name: str, body: Body, args: Sequence[Array]) -> Array:
         return body(self, *args)
 
 
