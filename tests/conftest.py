@@ -1,9 +1,11 @@
 """Options and fixtures shared by all tests.
 
-Hypothesis draws the same examples in every run (`fuzz` draws new ones), and no test is timed.
+Hypothesis draws the same examples in every run (`fuzz` draws new ones), no test is timed, and the
+disk cache of a run starts empty and is its own.
 """
 
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -23,6 +25,12 @@ settings.register_profile(
     max_examples=int(os.environ.get("SYMC_FUZZ_EXAMPLES", "10000")),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    cache = tempfile.TemporaryDirectory(prefix="symc-tests-")
+    os.environ["XDG_CACHE_HOME"] = cache.name
+    config.add_cleanup(cache.cleanup)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
