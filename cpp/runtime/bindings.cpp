@@ -48,7 +48,7 @@ void make_compiled(Compiled *self, const nb::bytes &program, const nb::bytes &ob
   checked([&] {
     Executable::States list;
     for (const Shared *shared : states) {
-      list.push_back(shared->state);
+      list.push_back(shared == nullptr ? nullptr : shared->state);
     }
     new (self) Compiled(bytes_of(program), bytes_of(object), std::move(list), locations.ptr());
   });

@@ -50,7 +50,7 @@ bool evaluate(const SizeExpr &e, Layout &l, std::int64_t &out) {
       return false;
     }
     if (b == -1) {
-      wrapped = __builtin_sub_overflow(std::int64_t{0}, a, &out);
+      wrapped = __builtin_sub_overflow(std::int64_t{0}, a, &out) && e.op == SizeOp::FloorDiv;
       out = e.op == SizeOp::Mod ? 0 : out;
       break;
     }

@@ -66,12 +66,42 @@ CallContext Frame::context(symc_status &status) noexcept {
   return c;
 }
 
+template <class Find> void Executable::resolve_kernels(Find find) {
+  for (const Instruction &i : program_.code) {
+    symc_kernel kernel = nullptr;
+    if (i.op == Opcode::Kernel) {
+      kernel = find(i.symbol);
+      if (kernel == nullptr) {
+        throw Error(ErrorKind::Load, "there is no kernel " + i.symbol);
+      }
+    }
+    kernels_.push_back(kernel);
+  }
+}
+
 Executable::Executable(std::span<const std::byte> program, std::span<const std::byte> object,
                        States states)
     : program_(decode_program(program)), object_(object), states_(std::move(states)) {
   load_constants(program);
-  resolve_kernels();
+  resolve_kernels([this](const std::string &symbol) {
+    return reinterpret_cast<symc_kernel>(object_.find(symbol));
+  });
   order_states();
+  list_buffers();
+}
+
+Executable::Executable(std::span<const std::byte> program, const Kernels &kernels, States states)
+    : program_(decode_program(program)), object_({}), states_(std::move(states)) {
+  load_constants(program);
+  resolve_kernels([&](const std::string &symbol) {
+    const auto found = kernels.find(symbol);
+    return found == kernels.end() ? nullptr : found->second;
+  });
+  order_states();
+  list_buffers();
+}
+
+void Executable::list_buffers() {
   for (std::uint32_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer &b = program_.buffers[i];
     switch (b.kind) {
@@ -108,19 +138,6 @@ void Executable::load_constants(std::span<const std::byte> bytes) {
   }
 }
 
-void Executable::resolve_kernels() {
-  for (const Instruction &i : program_.code) {
-    symc_kernel kernel = nullptr;
-    if (i.op == Opcode::Kernel) {
-      kernel = reinterpret_cast<symc_kernel>(object_.find(i.symbol));
-      if (kernel == nullptr) {
-        throw Error(ErrorKind::Load, "the object code has no kernel " + i.symbol);
-      }
-    }
-    kernels_.push_back(kernel);
-  }
-}
-
 void Executable::order_states() {
   if (states_.size() != program_.states.size()) {
     throw Error(ErrorKind::Value, "the program has " + std::to_string(program_.states.size()) +
@@ -133,7 +150,7 @@ void Executable::order_states() {
   for (std::size_t i = 0; i < states_.size(); ++i) {
     const StateSlot &slot = program_.states[i];
     State *state = states_[i].get();
-    if (state->dtype() != slot.dtype || state->shape().size() != slot.shape.size()) {
+    if (state == nullptr || state->dtype() != slot.dtype || state->shape().size() != slot.shape.size()) {
       throw Error(ErrorKind::Value, "shared variable " + slot.name + " has another type");
     }
     const auto same = [&](const StateUse &u) { return u.state == state; };

@@ -8,6 +8,7 @@
 #define SYMC_VM_H
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -76,6 +77,9 @@ public:
   /* Throws Error: Format, Load (also for a kernel that the object lacks), Value (states do not fit
      the slots), Memory. */
   Executable(std::span<const std::byte> program, std::span<const std::byte> object, States states);
+  /* The same with kernels of this process instead of object code. */
+  using Kernels = std::map<std::string, symc_kernel>;
+  Executable(std::span<const std::byte> program, const Kernels &kernels, States states);
   ~Executable();
   Executable(const Executable &) = delete;
   Executable &operator=(const Executable &) = delete;
@@ -108,7 +112,8 @@ public:
 private:
   [[nodiscard]] static bool same_dims(const Layout &layout, std::span<const std::int64_t> dims);
   void load_constants(std::span<const std::byte> bytes);
-  void resolve_kernels();
+  template <class Find> void resolve_kernels(Find find);
+  void list_buffers();
   void order_states();
   void place(Frame &frame) const;
   void place_states(Frame &frame) const;

@@ -135,7 +135,7 @@ def test_a_full_disk_is_a_miss(cache: DiskCache, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "rename", full)
     assert not cache.put(KEY, ENTRY)
     monkeypatch.undo()
-    assert [name for name in os.listdir(cache.directory) if name.startswith(".")] == []
+    assert list(cache.directory.glob(".*")) == []
     assert cache.get(KEY) is None
 
 
