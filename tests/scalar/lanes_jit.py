@@ -93,3 +93,11 @@ class Jit:
         types = [ctypes.c_void_p] * (len(case.inputs) + 1) + [ctypes.c_int64]
         address = self.engine.get_function_address(case.symbol)
         return ctypes.CFUNCTYPE(None, *types)(address)
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two arrays hold the same bits; any NaN equals any NaN."""
+    if a.dtype.kind != "f":
+        return a == b
+    bits = np.dtype(f"u{a.dtype.itemsize}")
+    return (a.view(bits) == b.view(bits)) | (np.isnan(a) & np.isnan(b))

@@ -18,6 +18,7 @@ from symc.scalar.exact_fma import fma
 
 Array = Any  # ndarray or NumPy scalar
 _quiet = np.errstate(all="ignore")
+_SIGNED = {size: np.dtype(f"i{size}") for size in (1, 2, 4, 8)}
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
@@ -74,18 +75,23 @@ class NumpyBuilder:
     def fma(self, a: Array, b: Array, c: Array) -> Array:
         return fma(a, b, c)
 
+    @_quiet
     def floor(self, x: Array) -> Array:
         return np.floor(x)
 
+    @_quiet
     def ceil(self, x: Array) -> Array:
         return np.ceil(x)
 
+    @_quiet
     def rint(self, x: Array) -> Array:
         return np.rint(x)
 
+    @_quiet
     def trunc(self, x: Array) -> Array:
         return np.trunc(x)
 
+    @_quiet
     def copysign(self, magnitude: Array, sign: Array) -> Array:
         return np.copysign(magnitude, sign)
 
@@ -111,7 +117,8 @@ class NumpyBuilder:
         return np.right_shift(unsigned, unsigned.dtype.type(count)).view(x.dtype)
 
     def asr(self, x: Array, count: int) -> Array:
-        return np.right_shift(x, x.dtype.type(count))
+        signed = x.view(_SIGNED[x.dtype.itemsize])
+        return np.right_shift(signed, signed.dtype.type(count)).view(x.dtype)
 
     def band(self, a: Array, b: Array) -> Array:
         return np.bitwise_and(a, b)
@@ -125,9 +132,11 @@ class NumpyBuilder:
     def bnot(self, x: Array) -> Array:
         return np.invert(x)
 
+    @_quiet
     def eq(self, a: Array, b: Array) -> Array:
         return np.equal(a, b)
 
+    @_quiet
     def ne(self, a: Array, b: Array) -> Array:
         return np.not_equal(a, b)
 
