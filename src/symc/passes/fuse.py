@@ -1,0 +1,97 @@
+"""Fusion: which nodes become one kernel.
+
+before: an optimised Function.  after: a `Fusion`: groups in launch order, each of which
+`lower.py` turns into one nest, and the values that are other values' buffers (reshapes).
+
+Nodes are visited from the last to the first, so that a node's users have their groups already.  A
+producer joins its users' group when it has one place to be computed at; users that could share it
+merge when no path leads from one to the other; what is cheap and reads nothing large is repeated;
+all else is stored.  At the end groups that load the same values over one frame merge too.  Views
+cost nothing: they are folded into the indices of what is read.
+
+Invariants: the graph of groups has no cycle; time is near linear in the number of nodes (searches
+for cycles have a budget, and answer "no fusion" when it is spent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from symc.ir.core import Function, Node
+from symc.ir.errors import CompileError, message
+from symc.ir.ops.record import Kind
+from symc.passes.fuse_anchor import contract, join_rows, place_pieces, place_scatter
+from symc.passes.fuse_group import in_order
+from symc.passes.fuse_index import compose
+from symc.passes.fuse_merge import merged
+from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, view_map
+
+
+def run(function: Function) -> Fusion:
+    """Partition `function` into groups.  Raises CompileError on regions that were not inlined."""
+    partition = Partition(function)
+    for node in reversed(function.nodes):
+        _VISIT[node.op.kind](partition, node)
+    for value in (*function.params, *(node.results[0] for node in function.nodes)):
+        merged(partition, value, partition.split(value)[0])
+    groups = in_order(partition.living())
+    return Fusion(function, tuple(groups), partition.axes, partition.aliases, partition.number)
+
+
+def _source(p: Partition, node: Node) -> None:
+    if not p.in_body(node.results[0]):
+        return
+    inline, buffered = p.split(node.results[0])
+    for group, uses in inline.items():
+        p.join(node, group, uses)
+    if buffered:
+        p.own(node, buffered)
+
+
+def _view(p: Partition, node: Node) -> None:
+    value, operand = node.results[0], node.operands[0]
+    map = view_map(node)
+    alias = is_alias(node)
+    copied: list[Use] = []
+    for use in p.uses.pop(value, []):
+        if use.index is not None and map is not None:
+            p.use(operand, Use(use.group, compose(map, use.index), use.space, use.spent))
+        elif alias:
+            p.aliases[value] = operand
+            p.use(operand, Use(use.group))
+        else:
+            copied.append(use)
+    if copied:
+        p.own(node, copied)
+
+
+def _elementwise(p: Partition, node: Node) -> None:
+    value = node.results[0]
+    inline, buffered = p.split(value)
+    if p.is_light(value) and p.repeat(node, inline):
+        if buffered:
+            p.own(node, buffered)
+        return
+    inline = merged(p, value, inline)
+    if not p.join_one(node, inline, buffered):
+        p.own(node, [*buffered, *(use for uses in inline.values() for use in uses)])
+
+
+def _control(p: Partition, node: Node) -> None:
+    raise CompileError(
+        message("fuse: a region was not inlined", got=node.op.name, where=node.locations[0])
+    )
+
+
+_VISIT: Final[dict[Kind, Callable[[Partition, Node], None]]] = {
+    Kind.SOURCE: _source,
+    Kind.VIEW: _view,
+    Kind.ELEMENTWISE: _elementwise,
+    Kind.GATHER: _elementwise,
+    Kind.REDUCE: join_rows,
+    Kind.CONTRACT: contract,
+    Kind.SCATTER: place_scatter,
+    Kind.ASSEMBLE: place_pieces,
+    Kind.CONTROL: _control,
+}

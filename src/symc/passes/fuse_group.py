@@ -1,0 +1,187 @@
+"""Groups: sets of nodes that become one kernel, while the partition is being made.
+
+A group has a frame of iteration axes and computes its stores over it.  Groups merge by union-find;
+so do axes.  The graph of groups (who reads what another stores) must stay free of cycles, which
+`Graph.reaches` answers by a search bounded by program order and by a budget: when the budget is
+spent it answers "perhaps", and the merge is not made.
+
+Invariants: `lo <= number of every node <= hi`; an edge goes from the group that stores a value to
+each group that loads it; members of a MAP group all have its whole frame or are cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from heapq import heappop, heappush
+from typing import Final
+
+from symc.ir.core import Node, Value
+from symc.ir.dims import Size
+from symc.passes.fuse_index import Index
+
+BUDGET: Final = 256
+MAX_STORES: Final = 32
+
+
+class Shape(Enum):
+    """What a group looks like as a kernel."""
+
+    MAP = "map"  # every store enumerates the whole frame
+    ROW = "row"  # outer axes, and stages over inner axes
+    CONTRACT = "contract"  # a contraction and what is computed from each of its elements
+    FIXED = "fixed"  # writes part of a buffer; takes producers but nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`value`, read at `index`, goes to buffer `target` at `place`.
+
+    `target` is `value` itself, or the result of a node that assembles pieces.
+    """
+
+    value: Value
+    index: Index
+    target: Value
+    place: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A reduction of a group: its result is read at `index`, its operand at `operand`."""
+
+    node: Node
+    index: Index
+    operand: Index
+    reduced: tuple[int, ...]  # frame axes, in the operand's order
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A kernel in the making; merged groups point to their heir."""
+
+    shape: Shape
+    axes: list[int]
+    outer: frozenset[int] | None = None
+    members: set[Node] = field(default_factory=set)
+    stores: list[Store] = field(default_factory=list)
+    reductions: dict[Node, Reduction] = field(default_factory=dict)
+    contract: tuple[Node, Index] | None = None
+    effect: Node | None = None  # the node whose result a FIXED group writes
+    successors: list[Group] = field(default_factory=list)
+    cost: int = 0
+    lo: int = 1 << 62
+    hi: int = -1
+    heir: Group | None = None
+
+    def note(self, number: int) -> None:
+        """Extend the range of node numbers."""
+        self.lo = min(self.lo, number)
+        self.hi = max(self.hi, number)
+
+
+def current(group: Group) -> Group:
+    """The group that `group` has become part of."""
+    root = group
+    while root.heir is not None:
+        root = root.heir
+    while group.heir is not None:
+        group.heir, group = root, group.heir
+    return root
+
+
+class Axes:
+    """The axes of all frames: sizes, and which have become one."""
+
+    def __init__(self) -> None:
+        self.sizes: list[Size] = []
+        self._parent: list[int] = []
+
+    def new(self, size: Size) -> int:
+        """A fresh axis."""
+        self.sizes.append(size)
+        self._parent.append(len(self._parent))
+        return len(self._parent) - 1
+
+    def find(self, axis: int) -> int:
+        """The axis that `axis` has become."""
+        root = axis
+        while self._parent[root] != root:
+            root = self._parent[root]
+        while self._parent[axis] != root:
+            self._parent[axis], axis = root, self._parent[axis]
+        return root
+
+    def join(self, axis: int, into: int) -> None:
+        """Make `axis` the same iteration index as `into`."""
+        self._parent[self.find(axis)] = self.find(into)
+
+
+def reaches(sources: Iterable[Group], targets: Iterable[Group]) -> bool:
+    """Whether some path of one or more edges leads from `sources` to `targets`; or perhaps."""
+    goals = {current(group) for group in targets}
+    if not goals:
+        return False
+    last = max(group.hi for group in goals)
+    todo = [current(group) for group in sources]
+    seen = set(todo)
+    budget = BUDGET
+    while todo:
+        for successor in _successors(todo.pop()):
+            if successor in goals:
+                return True
+            budget -= 1
+            if budget < 0:
+                return True
+            if successor not in seen and successor.lo <= last:
+                seen.add(successor)
+                todo.append(successor)
+    return False
+
+
+def _successors(group: Group) -> list[Group]:
+    """The groups that load what `group` stores, without itself; merged ones once."""
+    found = {current(successor) for successor in group.successors}
+    found.discard(group)
+    group.successors = list(found)
+    return group.successors
+
+
+def absorb(keep: Group, gone: Group) -> None:
+    """Move everything of `gone` into `keep`; their axes have been joined."""
+    gone.heir = keep
+    keep.members |= gone.members
+    keep.stores += gone.stores
+    keep.reductions.update(gone.reductions)
+    keep.contract = keep.contract or gone.contract
+    keep.successors += gone.successors
+    keep.cost += gone.cost
+    keep.note(gone.lo)
+    keep.note(gone.hi)
+    gone.members, gone.stores, gone.successors = set(), [], []
+
+
+def in_order(groups: Iterable[Group]) -> list[Group]:
+    """Groups so that stores come before loads; among free ones, by their last node."""
+    nodes = list(groups)
+    number = {group: i for i, group in enumerate(nodes)}
+    waiting = [0] * len(nodes)
+    for group in nodes:
+        for successor in _successors(group):
+            waiting[number[successor]] += 1
+    ready: list[tuple[int, int]] = []
+    for i, group in enumerate(nodes):
+        if waiting[i] == 0:
+            heappush(ready, (group.hi, i))
+    found: list[Group] = []
+    while ready:
+        group = nodes[heappop(ready)[1]]
+        found.append(group)
+        for successor in group.successors:
+            i = number[successor]
+            waiting[i] -= 1
+            if waiting[i] == 0:
+                heappush(ready, (successor.hi, i))
+    assert len(found) == len(nodes), "groups form a cycle"
+    return found

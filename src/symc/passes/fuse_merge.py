@@ -1,0 +1,141 @@
+"""Merging groups that share a producer, so that it is computed once and stored nowhere.
+
+before: groups that use one value inline.  after: as few of them as frames, code size and the order
+of the program allow.
+
+Invariant: groups merge only when no path leads from either to the other; axes are identified only
+between two groups, never two axes of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.ir.core import Value
+from symc.passes.fuse_cost import LIMIT
+from symc.passes.fuse_group import MAX_STORES, Group, Shape, absorb, reaches
+from symc.passes.fuse_index import Index, axes_of, selection
+from symc.passes.fuse_partition import Partition, Use
+
+Side = tuple[Group, Index]
+
+MANY = 16  # users of one value beyond which only neighbours are tried
+
+
+def merged(p: Partition, value: Value, inline: dict[Group, list[Use]]) -> dict[Group, list[Use]]:
+    """The inline uses of `value` after merging the groups that use it."""
+    if len(inline) < 2:
+        return inline
+    waiting = sorted(inline, key=lambda group: group.lo)
+    kept: list[Group] = []
+    for group in waiting:
+        for other in kept[-MANY:]:
+            if _merge(p, value, (other, inline[other]), (group, inline[group])):
+                inline = p.split(value)[0]
+                kept = [g for g in kept if g.heir is None]
+                if group.heir is None:
+                    kept.append(group)
+                break
+        else:
+            kept.append(group)
+    return inline
+
+
+def _merge(
+    p: Partition, value: Value, first: tuple[Group, list[Use]], second: tuple[Group, list[Use]]
+) -> bool:
+    """Make one group of two that use `value`; False when they must stay apart."""
+    (a, uses_a), (b, uses_b) = first, second
+    i, j = _place(value, uses_a), _place(value, uses_b)
+    if i is None or j is None or not _fit(p, value, (a, i), (b, j)):
+        return False
+    if reaches([a], [b]) or reaches([b], [a]):
+        return False
+    pairs = list(zip(selection(j, value.type) or (), selection(i, value.type) or (), strict=True))
+    unite(p, a, b, pairs)
+    return True
+
+
+def _place(value: Value, uses: Sequence[Use]) -> Index | None:
+    """The one index at which a group uses the value, if it enumerates it."""
+    index = uses[0].index
+    if index is None or any(use.index != index for use in uses):
+        return None
+    return index if selection(index, value.type) is not None else None
+
+
+def _fit(
+    p: Partition, value: Value, first: tuple[Group, Index], second: tuple[Group, Index]
+) -> bool:
+    """Whether two frames agree where the value is read, as maps or as rows."""
+    (a, i), (b, j) = first, second
+    if a.cost + b.cost > LIMIT or len(a.stores) + len(b.stores) > MAX_STORES:
+        return False
+    if Shape.FIXED in (a.shape, b.shape) or (a.contract and b.contract):
+        return False
+    whole = axes_of(i) == p.live(a), axes_of(j) == p.live(b)
+    if Shape.ROW not in (a.shape, b.shape):
+        return all(whole) or _as_rows(p, value, first, second)
+    if Shape.CONTRACT in (a.shape, b.shape):
+        return False
+    return _rows_meet(p, first, second)
+
+
+def _as_rows(p: Partition, value: Value, first: Side, second: Side) -> bool:
+    """Two maps that share one value per row."""
+    sides = (first, second)
+    if not p.is_row_level(value) or any(g.shape is not Shape.MAP for g, _ in sides):
+        return False
+    if not all(p.rows_fit(group, axes_of(index)) for group, index in sides):
+        return False
+    for group, index in sides:
+        p.make_rows(group, axes_of(index))
+    return True
+
+
+def _rows_meet(p: Partition, first: Side, second: Side) -> bool:
+    """Whether the parallel axes of both are the same axes of the value."""
+    (a, i), (b, j) = first, second
+    if a.shape is not Shape.ROW:
+        (a, i), (b, j) = (b, j), (a, i)
+    outer = p.outer(a)
+    assert outer is not None
+    if not outer <= axes_of(i):
+        return False
+    theirs = frozenset(
+        y for x, y in zip(_axes(i), _axes(j), strict=True) if x in outer and y is not None
+    )
+    if len(theirs) != len(outer) or not p.rows_fit(b, theirs):
+        return False
+    if b.shape is Shape.MAP:
+        p.make_rows(b, theirs)
+    return True
+
+
+def _axes(index: Index) -> list[int | None]:
+    return [terms[0][0] if terms else None for _, terms in index]
+
+
+def unite(p: Partition, a: Group, b: Group, pairs: Sequence[tuple[int, int]]) -> Group:
+    """One group of two: `pairs` of axes become one, and so do inner axes of equal size."""
+    if len(b.members) > len(a.members):
+        a, b, pairs = b, a, [(y, x) for x, y in pairs]
+    taken = {x for x, _ in pairs}, {y for _, y in pairs}
+    free = [axis for axis in sorted(p.live(a)) if axis not in taken[1]]
+    for axis in sorted(p.live(b) - taken[0]):
+        match = next((x for x in free if p.axes.sizes[x] == p.axes.sizes[axis]), None)
+        if match is not None:
+            free.remove(match)
+            pairs = [*pairs, (axis, match)]
+    for axis, into in pairs:
+        p.axes.join(axis, into)
+    a.axes = sorted(p.live(a) | {p.axes.find(axis) for axis in b.axes})
+    if a.outer is not None:
+        a.outer = p.outer(a)
+    if Shape.ROW in (a.shape, b.shape):
+        a.shape = Shape.ROW
+        a.outer = p.outer(a) if a.outer is not None else p.outer(b)
+    if b.shape is Shape.CONTRACT:
+        a.shape = Shape.CONTRACT
+    absorb(a, b)
+    return a

@@ -1,0 +1,393 @@
+"""The state of a partition and the decisions shared by all kinds of nodes.
+
+A *use* of a value is either inline (a group computes something from it at an index of its frame) or
+a buffer use (the value is loaded as a whole array, or is a result of the function).
+
+Invariants: when a node is visited all uses of its result are known; every use is settled by the
+visit: the node is a member of the using group, or stored by another that precedes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from symc.ir.affine import IndexMap
+from symc.ir.core import Function, Node, Value
+from symc.ir.dims import Size, prove_le, size_product
+from symc.ir.ops.record import Kind
+from symc.ir.types import Literal, TensorType
+from symc.passes.fuse_cost import CHEAP, LIMIT, cost
+from symc.passes.fuse_group import (
+    MAX_STORES,
+    Axes,
+    Group,
+    Shape,
+    Store,
+    current,
+    reaches,
+)
+from symc.passes.fuse_index import (
+    ZERO,
+    Index,
+    axes_of,
+    compose,
+    coordinate,
+    keeps_order,
+    renamed,
+    selection,
+)
+
+SMALL: Final = 1 << 14  # elements that one thread computes without loss
+WIDE: Final = 1 << 17  # a row that is worth several kernels
+FEW: Final = 4  # rows below which a wide row is not fused
+COPIES: Final = 4  # places at which a cheap value may be computed in one body
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a value.
+
+    group: None for a result of the function.  index: None for a buffer use.  space: the axes over
+    which the user is evaluated.  spent: instructions already repeated on the way to the user.
+    """
+
+    group: Group | None
+    index: Index | None = None
+    space: frozenset[int] = frozenset()
+    spent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The result: groups in launch order; `aliases[v]` is the value whose buffer v shares."""
+
+    function: Function
+    groups: tuple[Group, ...]
+    axes: Axes
+    aliases: dict[Value, Value]
+    number: dict[Node, int]
+
+    def stored(self, value: Value) -> Value:
+        """The value whose buffer holds `value`."""
+        while value in self.aliases:
+            value = self.aliases[value]
+        return value
+
+
+def view_map(node: Node) -> IndexMap | None:
+    """The index map of a view, or None when it is not affine."""
+    assert node.op.index_map is not None
+    types = [operand.type for operand in node.operands]
+    return node.op.index_map(types, node.results[0].type, node.attrs)
+
+
+def is_alias(node: Node) -> bool:
+    """Whether a view's result can be its operand's buffer."""
+    return keeps_order(view_map(node), node.operands[0].type, node.results[0].type)
+
+
+def splat(value: Value) -> bool:
+    """Whether every element of a constant has the same bits."""
+    literal = None if value.node is None else value.node.attrs.get("value")
+    if not isinstance(literal, Literal):
+        return False
+    array = literal.array
+    return array.size > 0 and array.tobytes() == array.reshape(-1)[:1].tobytes() * array.size
+
+
+def foldable(value: Value) -> Value:
+    """The value to read instead of `value`, through the views that lie between.
+
+    All views are folded when the value behind them has a buffer anyway; otherwise none that leaves
+    elements out is.
+    """
+    bottom = best = value
+    while bottom.node is not None and bottom.node.op.kind is Kind.VIEW:
+        map = view_map(bottom.node)
+        if map is None or map.valid:
+            break
+        bottom = bottom.node.operands[0]
+    if has_buffer(bottom):
+        return bottom
+    while best is not bottom:
+        assert best.node is not None
+        operand = best.node.operands[0]
+        if not prove_le(operand.type.elements, best.type.elements):
+            break
+        best = operand
+    return best
+
+
+_STORED: Final = frozenset({Kind.REDUCE, Kind.CONTRACT, Kind.SCATTER, Kind.ASSEMBLE})
+
+
+def has_buffer(value: Value) -> bool:
+    """Whether a value lies in memory whatever fusion decides (or nearly always does)."""
+    node = value.node
+    if node is None or node.op.kind in _STORED:
+        return True
+    return node.op.kind is Kind.SOURCE and "value" in node.attrs and not splat(value)
+
+
+class Partition:
+    """Groups in the making over one function."""
+
+    def __init__(self, function: Function) -> None:
+        self.number = {node: i for i, node in enumerate(function.nodes)}
+        self.uses: dict[Value, list[Use]] = {}
+        self.axes = Axes()
+        self.groups: list[Group] = []
+        self.aliases: dict[Value, Value] = {}
+        self._light: dict[Value, int] = {}
+        self._row_level: set[Value] = set()
+        for node in function.nodes:
+            self._classify(node)
+        for result in function.results:
+            self.use(result, Use(None))
+
+    def _classify(self, node: Node) -> None:
+        """What is cheap to repeat, and what comes from a reduction at the same size."""
+        value = node.results[0]
+        kind = node.op.kind
+        if kind is Kind.SOURCE:
+            self._light[value] = 2
+        elif kind is Kind.REDUCE:
+            self._row_level.add(value)
+        elif kind in (Kind.VIEW, Kind.ELEMENTWISE):
+            if any(operand in self._row_level for operand in node.operands):
+                self._note_row_level(node)
+            self._note_light(node)
+
+    def _note_row_level(self, node: Node) -> None:
+        value = node.results[0]
+        if node.operands[0].type.elements == value.type.elements:
+            self._row_level.add(value)
+
+    def _note_light(self, node: Node) -> None:
+        value = node.results[0]
+        total = 0 if node.op.kind is Kind.VIEW else cost(node)
+        for operand in node.operands:
+            if operand in self._light:
+                total += self._light[operand]
+            elif prove_le(operand.type.elements + 1, value.type.elements) or not operand.type.rank:
+                total += 2
+            else:
+                return
+        if total <= CHEAP:
+            self._light[value] = total
+
+    def is_light(self, value: Value) -> bool:
+        """Whether repeating `value` costs little and reads nothing as large as itself."""
+        return value in self._light
+
+    def is_row_level(self, value: Value) -> bool:
+        """Whether `value` comes from a reduction by elementwise steps at the same size."""
+        return value in self._row_level
+
+    def in_body(self, value: Value) -> bool:
+        """Whether a source is computed where it is used; else it is a constant in memory."""
+        assert value.node is not None
+        return "value" not in value.node.attrs or splat(value)
+
+    # Uses.
+    def use(self, value: Value, use: Use) -> None:
+        """Record a use."""
+        self.uses.setdefault(value, []).append(use)
+
+    def split(self, value: Value) -> tuple[dict[Group, list[Use]], list[Use]]:
+        """Inline uses by group and buffer uses, in terms of current groups and axes."""
+        inline: dict[Group, list[Use]] = {}
+        buffered: list[Use] = []
+        for use in self.uses.get(value, ()):
+            if use.group is None or use.index is None:
+                buffered.append(use)
+                continue
+            group = current(use.group)
+            index = renamed(use.index, self.axes.find)
+            space = frozenset(map(self.axes.find, use.space))
+            inline.setdefault(group, []).append(replace(use, group=group, index=index, space=space))
+        return inline, buffered
+
+    def living(self) -> Iterator[Group]:
+        """Groups that were not merged into others."""
+        return (group for group in self.groups if group.heir is None and group.stores)
+
+    # Frames.
+    def frame(self, shape: Sequence[Size]) -> tuple[Index, list[int]]:
+        """New axes for a value of `shape`: its index and the axes (none for size 1)."""
+        index: list[tuple[Size, tuple[tuple[int, Size], ...]]] = []
+        axes: list[int] = []
+        for size in shape:
+            if size == 1:
+                index.append(ZERO)
+                continue
+            axes.append(self.axes.new(size))
+            index.append(coordinate(axes[-1]))
+        return tuple(index), axes
+
+    def live(self, group: Group) -> frozenset[int]:
+        """The axes of a group's frame."""
+        return frozenset(map(self.axes.find, group.axes))
+
+    def outer(self, group: Group) -> frozenset[int] | None:
+        """The parallel axes of a group with stages."""
+        return None if group.outer is None else frozenset(map(self.axes.find, group.outer))
+
+    def covers(self, group: Group, axes: frozenset[int]) -> bool:
+        """Whether every store of the group enumerates `axes`."""
+        return all(axes <= axes_of(renamed(store.index, self.axes.find)) for store in group.stores)
+
+    def rows_fit(self, group: Group, outer: frozenset[int], inner: Iterable[Size] = ()) -> bool:
+        """Whether a group may be computed row by row, with `outer` the axes of the rows.
+
+        `inner`: sizes of axes that it would gain.
+        """
+        have = self.outer(group)
+        if group.shape not in (Shape.MAP, Shape.ROW) or (have is not None and have != outer):
+            return False
+        if have is None and not self.covers(group, outer):
+            return False
+        rest = [self.axes.sizes[a] for a in self.live(group) - outer]
+        rows = size_product(tuple(self.axes.sizes[axis] for axis in outer))
+        row = size_product((*rest, *inner))
+        if not outer and rest:
+            return isinstance(row, int) and row <= SMALL
+        return not (isinstance(rows, int) and rows <= FEW and prove_le(WIDE, row))
+
+    def make_rows(self, group: Group, outer: frozenset[int]) -> None:
+        """Fix the parallel axes of a group."""
+        group.shape = Shape.ROW
+        group.outer = outer
+
+    def storable(self, group: Group, index: Index, type: TensorType) -> bool:
+        """Whether the group meets each element of a value read at `index` exactly once."""
+        chosen = selection(index, type)
+        if chosen is None or len(group.stores) >= MAX_STORES:
+            return False
+        axes = frozenset(chosen)
+        match group.shape:
+            case Shape.MAP | Shape.CONTRACT:
+                return axes == self.live(group)
+            case Shape.ROW:
+                outer = self.outer(group)
+                return outer is not None and outer <= axes
+            case Shape.FIXED:
+                return False
+
+    # Joining.
+    def repeat(self, node: Node, inline: dict[Group, list[Use]]) -> bool:
+        """Compute a light node in every group that uses it; False when one refuses."""
+        for group, uses in inline.items():
+            places = {use.index for use in uses}
+            if len(places) > COPIES or group.cost + cost(node) * len(places) > LIMIT:
+                return False
+        for group, uses in inline.items():
+            self.join(node, group, uses)
+        return True
+
+    def join_one(self, node: Node, inline: dict[Group, list[Use]], buffered: Sequence[Use]) -> bool:
+        """Make `node` a member of the first group that takes it, stored if others need it."""
+        for group in sorted(inline, key=lambda g: g.lo):
+            others = [use for g, uses in inline.items() if g is not group for use in uses]
+            others += buffered
+            if not self._takes(node, group, inline[group]):
+                continue
+            if others and not self.may_store(node.results[0], group, inline[group], others):
+                continue
+            self.join(node, group, inline[group])
+            if others:
+                self.store(node.results[0], group, inline[group], others)
+            return True
+        return False
+
+    def _takes(self, node: Node, group: Group, uses: Sequence[Use]) -> bool:
+        places = {use.index for use in uses}
+        if group.cost + cost(node) * len(places) > LIMIT or len(places) > COPIES:
+            return False
+        return self._spent(node, group, uses) <= CHEAP
+
+    def _spent(self, node: Node, group: Group, uses: Sequence[Use]) -> int:
+        """Instructions repeated when `node` is computed where it is used."""
+        places = {use.index for use in uses}
+        total = 0
+        for use in uses:
+            assert use.index is not None
+            axes = axes_of(use.index)
+            if len(places) == 1 and (use.space <= axes or self._at_rows(node, group, axes)):
+                total = max(total, use.spent)
+            else:
+                total = max(total, use.spent + cost(node))
+        return total
+
+    def _at_rows(self, node: Node, group: Group, axes: frozenset[int]) -> bool:
+        """Whether a value indexed by `axes` is computed once per row of the group."""
+        if group.shape is Shape.ROW:
+            return self.outer(group) == axes
+        if node.results[0] not in self._row_level or not self.rows_fit(group, axes):
+            return False
+        self.make_rows(group, axes)
+        return True
+
+    def may_store(
+        self, value: Value, group: Group, uses: Sequence[Use], others: Sequence[Use]
+    ) -> bool:
+        """Whether `group` can store a value that it uses, for `others` to load."""
+        index = uses[0].index
+        if index is None or any(use.index != index for use in uses):
+            return False
+        readers = [use.group for use in others if use.group is not None]
+        if not self.storable(group, index, value.type):
+            return False
+        return all(current(r) is not group for r in readers) and not reaches(readers, [group])
+
+    def store(self, value: Value, group: Group, uses: Sequence[Use], others: Sequence[Use]) -> None:
+        """Let `group` store a value that it uses, for `others` to load."""
+        index = uses[0].index
+        assert index is not None
+        group.stores.append(Store(value, index, value, index))
+        self.precede(group, others)
+
+    def precede(self, group: Group, readers: Iterable[Use]) -> None:
+        """Order `group` before the groups that load what it stores."""
+        group.successors += [use.group for use in readers if use.group is not None]
+
+    def join(self, node: Node, group: Group, uses: Sequence[Use]) -> None:
+        """Make `node` a member of `group`, evaluated where it is used."""
+        spent = self._spent(node, group, uses)
+        places = list(dict.fromkeys(use.index for use in uses))
+        group.members.add(node)
+        group.cost += cost(node) * len(places)
+        group.note(self.number[node])
+        for place in places:
+            assert place is not None
+            self.use_operands(node, group, place, spent)
+
+    def use_operands(self, node: Node, group: Group, index: Index, spent: int) -> None:
+        """Record the uses that a member read at `index` makes of its operands."""
+        if node.op.kind is Kind.GATHER:
+            self.use(node.operands[0], Use(group))
+            self.use(foldable(node.operands[1]), Use(group))
+            return
+        map = view_map(node) if node.op.kind is Kind.VIEW else None
+        place = index if map is None else compose(map, index)
+        for operand in node.operands:
+            self.use(operand, Use(group, place, axes_of(index), spent))
+
+    def own(self, node: Node, readers: Sequence[Use]) -> Group:
+        """A new group that stores the result of `node` over its own shape."""
+        value = node.results[0]
+        index, axes = self.frame(value.type.shape)
+        group = self.new_group(Shape.MAP, axes, node)
+        group.stores.append(Store(value, index, value, index))
+        self.precede(group, readers)
+        self.join(node, group, [Use(group, index, axes_of(index))])
+        return group
+
+    def new_group(self, shape: Shape, axes: list[int], node: Node) -> Group:
+        """An empty group."""
+        group = Group(shape, axes)
+        group.note(self.number[node])
+        self.groups.append(group)
+        return group

@@ -1,0 +1,66 @@
+"""The plan: kernels in launch order with the tensor values that their operands are.
+
+Made by `lower.py`, refined by `plan_pairs.py` and `plan_order.py`, placed in buffers by
+`buffers.py`.
+
+Invariants: a step reads only params, constants, and what earlier steps or the step itself write; an
+"inout" operand holds `olds[i]` before the step and `values[i]` after it; `aliases` lead from a
+value to another value of the same bytes and end in one that is written, a param or a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from symc.ir.core import Function, Value
+from symc.ir.entry import Entry
+from symc.ir.nest import Nest
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One nest and, per operand, the value it stands for (None: scratch).
+
+    olds: for an "inout" operand the value that its buffer must hold before, else None.
+    traps: some access of the nest may write to the status record.
+    """
+
+    nest: Nest
+    values: tuple[Value | None, ...]
+    olds: tuple[Value | None, ...]
+    traps: bool = False
+
+    def reads(self) -> list[Value]:
+        """The values that the step needs, in operand order."""
+        rows = zip(self.nest.operands, self.values, self.olds, strict=True)
+        found = [value if op.role == "in" else old for op, value, old in rows]
+        return [value for value in found if value is not None]
+
+    def writes(self) -> list[Value]:
+        """The values that the step makes (or makes part of), in operand order."""
+        rows = zip(self.nest.operands, self.values, strict=True)
+        return [v for op, v in rows if op.role in {"out", "inout"} and v is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An entry as steps in launch order.
+
+    in_place: for an updated state or a donated param, the value that is written into its buffer.
+    """
+
+    entry: Entry
+    steps: tuple[Step, ...]
+    aliases: Mapping[Value, Value]
+    in_place: Mapping[Value, Value]
+
+    @property
+    def function(self) -> Function:
+        return self.entry.function
+
+    def root(self, value: Value) -> Value:
+        """The value whose buffer holds `value`."""
+        while value in self.aliases:
+            value = self.aliases[value]
+        return value

@@ -1,0 +1,149 @@
+"""The order of steps, and which of them write into the buffer of what they replace.
+
+before: a `Plan` in data order.  after: the same steps in an order in which every reader of an old
+value comes before the step that overwrites it, wherever such an order exists; those steps have the
+old and the new value as one "inout" operand, and `Plan.in_place` names the pairs.
+
+A state, or a donated input, is overwritten in place when: one step writes the new value; it reads
+the old one only at the point that it writes (or earlier, in the same row); every other reader can
+come first; and nothing that may raise has to come later.
+
+Invariants: data order is kept; all new values are computed from old ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from symc.ir.core import Value
+from symc.passes.plan import Plan
+from symc.passes.plan_inplace import overwrite, read_through
+
+BUDGET: Final = 20_000  # steps visited by one search for a cycle
+
+
+def run(plan: Plan) -> Plan:
+    """Order the steps and overwrite in place where that is safe."""
+    plan = replace(plan, steps=tuple(read_through(plan, step) for step in plan.steps))
+    order = _Order(plan)
+    for old, new in _candidates(plan):
+        order.try_in_place(old, new)
+    order.readers_first()
+    return order.result()
+
+
+def _candidates(plan: Plan) -> list[tuple[Value, Value]]:
+    """(param, new value) pairs that could share a buffer: updates, then donated inputs."""
+    entry, function = plan.entry, plan.function
+    inputs = len(entry.inputs)
+    pairs = [
+        (function.params[inputs + state], result)
+        for state, result in zip(entry.updates, function.results[entry.outputs :], strict=True)
+    ]
+    for param, info in zip(function.params, entry.inputs, strict=False):
+        if info.donated:
+            outputs = function.results[: entry.outputs]
+            pairs += [(param, result) for result in outputs if result.type == param.type]
+    return pairs
+
+
+class _Order:
+    """Steps as a graph; node `len(steps)` stands for Commit."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._steps = list(plan.steps)
+        self._commit = len(self._steps)
+        self._after: list[set[int]] = [set() for _ in range(self._commit + 1)]
+        self._writers: dict[Value, list[int]] = {}
+        self._readers: dict[Value, list[int]] = {}
+        self._in_place: dict[Value, Value] = {}
+        for i, step in enumerate(self._steps):
+            for value in step.writes():
+                self._writers.setdefault(plan.root(value), []).append(i)
+            for value in step.reads():
+                self._readers.setdefault(plan.root(value), []).append(i)
+            if step.traps:
+                self._after[i].add(self._commit)
+        for value, readers in self._readers.items():
+            for writer in self._writers.get(value, ()):
+                self._after[writer].update(r for r in readers if r != writer)
+
+    def try_in_place(self, old: Value, new: Value) -> None:
+        """Let the step that makes `new` write into the buffer of `old`, if that is safe."""
+        root = self._plan.root(new)
+        writers = self._writers.get(root, [])
+        taken = old in self._in_place or root in self._in_place.values()
+        if taken or len(writers) != 1 or root.type != old.type:
+            return
+        (writer,) = writers
+        changed = overwrite(self._plan, self._steps[writer], old, root)
+        if changed is None or changed.traps:
+            return
+        others = [r for r in self._readers.get(old, []) if r != writer]
+        if self._reaches(writer, {*others, self._commit}):
+            return
+        for reader in others:
+            self._after[reader].add(writer)
+        self._after[self._commit].add(writer)
+        self._steps[writer] = changed
+        self._in_place[old] = root
+
+    def readers_first(self) -> None:
+        """Prefer an order in which a buffer that is written over has no later reader."""
+        for i, step in enumerate(self._steps):
+            for old in step.olds:
+                if old is None:
+                    continue
+                others = {r for r in self._readers.get(self._plan.root(old), []) if r != i}
+                if others and not self._reaches(i, others):
+                    for reader in others:
+                        self._after[reader].add(i)
+
+    def _reaches(self, start: int, goals: set[int]) -> bool:
+        """Whether a path leads from `start` to a goal, or the search was given up."""
+        if start in goals:
+            return True
+        seen = {start}
+        todo = [start]
+        budget = BUDGET
+        while todo:
+            for i in self._after[todo.pop()]:
+                if i in goals:
+                    return True
+                budget -= 1
+                if budget < 0:
+                    return True
+                if i not in seen:
+                    seen.add(i)
+                    todo.append(i)
+        return False
+
+    def result(self) -> Plan:
+        """The plan with its steps in order."""
+        order = topological(self._after)
+        steps = tuple(self._steps[i] for i in order if i != self._commit)
+        return replace(self._plan, steps=steps, in_place=self._in_place)
+
+
+def topological(after: Sequence[Iterable[int]]) -> list[int]:
+    """Numbers so that i comes before all of `after[i]`; the smallest free one first."""
+    waiting = [0] * len(after)
+    for targets in after:
+        for i in targets:
+            waiting[i] += 1
+    ready = [i for i, number in enumerate(waiting) if number == 0]
+    heapify(ready)
+    found: list[int] = []
+    while ready:
+        i = heappop(ready)
+        found.append(i)
+        for j in after[i]:
+            waiting[j] -= 1
+            if waiting[j] == 0:
+                heappush(ready, j)
+    assert len(found) == len(after), "steps form a cycle"
+    return found
