@@ -1,1 +1,1 @@
-"""The data models: types, SSA functions, op records, text, oracle, nests, programs."""
+"""The program: sizes, types, values, nodes, operations, their text, and the oracle."""

@@ -23,9 +23,7 @@ from symc.ir.types import Literal, TensorType
 if TYPE_CHECKING:
     from symc.ir.ops.record import Op
 
-Attr = (
-    int | float | str | bool | None | Size | np.dtype | Literal | tuple["Attr", ...]  # type: ignore[misc]
-)
+Attr = int | float | str | bool | None | Size | np.dtype | Literal | tuple["Attr", ...]
 Attrs = Mapping[str, Attr]
 Locations = tuple[Location, ...]
 
@@ -110,7 +108,9 @@ class Function:
         return found
 
 
-def reachable(results: Iterable[Value], stop: Iterable[Value] = ()) -> tuple[list[Node], list[Value]]:
+def reachable(
+    results: Iterable[Value], stop: Iterable[Value] = ()
+) -> tuple[list[Node], list[Value]]:
     """Nodes that `results` depend on, in creation order, and the free values they reach.
 
     Does not look behind values in `stop`; those never count as free.  Iterative and linear.

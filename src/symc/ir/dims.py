@@ -124,8 +124,8 @@ def symbol(name: str, *, computed: bool = False) -> Dim:
 def _monomial_text(monomial: Monomial, factor: int) -> str:
     parts = [str(factor)] if factor != 1 or not monomial else []
     for atom, power in monomial:
-        text = f"({atom})" if isinstance(atom, Apply) and atom.kind in {"floordiv", "mod"} else f"{atom}"
-        parts += [text] * power
+        divides = isinstance(atom, Apply) and atom.kind in {"floordiv", "mod"}
+        parts += [f"({atom})" if divides else f"{atom}"] * power
     return "*".join(parts)
 
 
@@ -233,7 +233,8 @@ def lower_bound(size: Size) -> int | None:
 def _atom_nonnegative(atom: Atom) -> bool:
     if isinstance(atom, Symbol):
         return True
-    low = [(lower_bound(s) or 0) >= 0 and lower_bound(s) is not None for s in (atom.left, atom.right)]
+    bounds = [lower_bound(size) for size in (atom.left, atom.right)]
+    low = [bound is not None and bound >= 0 for bound in bounds]
     if atom.kind == "mod":
         return low[1]
     return any(low) if atom.kind == "max" else all(low)
@@ -264,12 +265,11 @@ def symbols(size: Size) -> frozenset[Symbol]:
     found: set[Symbol] = set()
     todo = [size]
     while todo:
-        for monomial, _ in _terms(todo.pop()):
-            for atom, _power in monomial:
-                if isinstance(atom, Symbol):
-                    found.add(atom)
-                else:
-                    todo += [atom.left, atom.right]
+        for atom in (a for monomial, _ in _terms(todo.pop()) for a, _ in monomial):
+            if isinstance(atom, Symbol):
+                found.add(atom)
+            else:
+                todo += [atom.left, atom.right]
     return frozenset(found)
 
 

@@ -89,7 +89,7 @@ def message(
 
 
 def placed(error: SymcError, where: object) -> SymcError:
-    """`error` with the user's `file:line` in its message; the same error when it has one already."""
+    """`error` with the user's `file:line` in its message, if it has none yet."""
     lines = str(error).split("\n")
     if not str(where) or any(line.startswith("  at: ") for line in lines):
         return error

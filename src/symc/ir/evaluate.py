@@ -1,4 +1,4 @@
-"""The oracle: runs a function on NumPy arrays, op by op, with the bits that generated code must have.
+"""The oracle: runs a function on NumPy arrays, op by op, with the bits that generated code has.
 
 before: a function and one array per param.  after: one new array per result.  Dims are bound from
 the arrays; sizes and constraints are checked.  Values are dropped after their last use.
@@ -63,7 +63,7 @@ def last_uses(function: Function) -> list[list[Value]]:
 
 
 def bind(function: Function, arrays: Sequence[np.ndarray]) -> dict[str, int]:
-    """The dims that the arrays give to a function; ShapeError or DTypeError when they do not fit."""
+    """The dims that the arrays give to a function; ShapeError or DTypeError if they do not fit."""
     if len(arrays) != len(function.params):
         raise ShapeError(
             message(f"{function.name}: arguments", got=len(arrays), expected=len(function.params))

@@ -41,7 +41,7 @@ def rewrite(function: Function, replace: Replace) -> Function:
         if instead is None:
             placed[now] = None
         else:
-            _place_new(results, function.params, placed)
+            _place_new(results, placed)
         if results != node.results:
             changed = True
             values.update(zip(node.results, results, strict=True))
@@ -64,7 +64,7 @@ def _check_types(node: Node, results: Sequence[Value]) -> None:
         )
 
 
-def _place_new(results: Iterable[Value], params: Sequence[Value], placed: dict[Node, None]) -> None:
+def _place_new(results: Iterable[Value], placed: dict[Node, None]) -> None:
     """Append the nodes behind `results` that are not in `placed` yet, operands first."""
     found: set[Node] = set()
     todo = list(results)
@@ -102,7 +102,7 @@ def substituted(function: Function, instead: Mapping[Value, Value]) -> Function:
 def spliced(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
     """The results of a copy of the function's nodes that reads `operands` in place of its params.
 
-    Types are inferred anew, so operands may have other sizes than the params.
+    Types are inferred anew; named dims keep their names (see `specialise`).
     """
     if len(operands) != len(function.params):
         raise OpContractError(

@@ -30,10 +30,12 @@ def dtype_name(dtype: np.dtype) -> str:
 
 
 def is_float(dtype: np.dtype) -> bool:
+    """Whether values of this dtype are IEEE 754 floats."""
     return dtype.kind == "f"
 
 
 def is_int(dtype: np.dtype) -> bool:
+    """Whether values of this dtype are integers; bool is not."""
     return dtype.kind in "iu"
 
 

@@ -78,9 +78,9 @@ class Samples:
     """What the property tests draw for an op.
 
     `dtypes`: accepted dtype names of the leading operand.  `domain`: open interval of ordinary
-    float inputs.  `edges`: inputs at kinks, poles and domain ends.  `errors`: (operand types, attrs,
-    error class) that `infer` must refuse.  `cases`: (operand types, attrs) that it accepts; empty
-    means one shape for all operands and no attributes.
+    float inputs.  `edges`: inputs at kinks, poles and domain ends.  `errors`: (operand types,
+    attrs, error class) that `infer` must refuse.  `cases`: (operand types, attrs) that it accepts;
+    empty means one shape for all operands and no attributes.
     """
 
     dtypes: tuple[str, ...]
