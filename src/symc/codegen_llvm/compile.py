@@ -1,0 +1,65 @@
+"""Nests to object code.
+
+before: the nests of a program.
+after: `Compiled`: object bytes, the launches of each nest, and the LLVM text they came from.
+
+Invariants: nests of equal structure share their code; the object refers to no symbol outside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from symc.codegen_llvm.costs import frequent
+from symc.codegen_llvm.identity import nest_key
+from symc.codegen_llvm.kernels import NestKernels, map_kernels
+from symc.codegen_llvm.target import Target, emit_assembly, emit_object, host
+from symc.codegen_llvm.text import Module
+from symc.ir.launch import Launch, Launches
+from symc.ir.nest import MapStage, Nest
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Object code of a list of nests; `launches[i]` calls nest i."""
+
+    object: bytes
+    launches: tuple[Launches, ...]
+    llvm: str
+    target: Target
+
+    def assembly(self) -> str:
+        """The assembly of the module."""
+        return emit_assembly(self.llvm, self.target)
+
+
+def compile_nests(nests: Sequence[Nest], target: Target | None = None) -> Compiled:
+    """Generate code for `nests`, by default for this machine's CPU."""
+    target = host() if target is None else target
+    text, launches = generate(nests, target)
+    return Compiled(emit_object(text, target), launches, text, target)
+
+
+def generate(nests: Sequence[Nest], target: Target) -> tuple[str, tuple[Launches, ...]]:
+    """The LLVM text of `nests`, and their launches."""
+    unique: dict[Hashable, Nest] = {}
+    keys = [nest_key(nest) for nest in nests]
+    for key, nest in zip(keys, nests, strict=True):
+        unique.setdefault(key, nest)
+    outline = frequent(
+        node for nest in unique.values() for stage in nest.stages for node in stage.body.nodes
+    )
+    module = Module()
+    made: dict[Hashable, Launches] = {}
+    for number, (key, nest) in enumerate(unique.items()):
+        name = f"k{number}_" + re.sub(r"\W", "_", nest.name)
+        made[key] = _nest(NestKernels(module, nest, name, target.vector, outline))
+    return module.text(), tuple(made[key] for key in keys)
+
+
+def _nest(owner: NestKernels) -> tuple[Launch, ...]:
+    stages = [stage for stage in owner.nest.stages if isinstance(stage, MapStage)]
+    map_kernels(owner, stages)
+    return tuple(owner.launches)
