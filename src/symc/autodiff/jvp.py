@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.autodiff.linear import carries, passes, path, refuse, terms, zeros
-from symc.ir.build import apply
+from symc.ir.build import apply, placed_at
 from symc.ir.core import Node, Value
 from symc.ir.term import Term
 
@@ -24,7 +24,8 @@ def tangents(
     known: dict[Value, Value] = dict(zip(wrt, along, strict=True))
     for node in path(results, wrt):
         moved = [known.get(operand) for operand in node.operands]
-        tangent = push(node, moved)
+        with placed_at(node.locations):
+            tangent = push(node, moved)
         if tangent is not None:
             known[node.results[0]] = tangent
     return [known.get(result) if carries(result.type) else None for result in results]
@@ -50,7 +51,7 @@ def push_one(node: Node, number: int, tangent: Value) -> Term:
     if node.op.multilinear and number in node.op.linear:
         operands = list(node.operands)
         operands[number] = tangent
-        made = apply(node.op, tuple(operands), node.attrs, locations=node.locations)
+        made = apply(node.op, tuple(operands), node.attrs)
         return Term(made.results[0])
     rule = node.op.tangents[number if node.op.arity is not None else 0]
     if rule is None:
@@ -65,4 +66,4 @@ def _push_linear(node: Node, moved: Sequence[Value | None]) -> Value:
         if number in node.op.linear or node.op.arity is None:
             tangent = moved[number]
             operands[number] = tangent if tangent is not None else zeros(operand.type, node)
-    return apply(node.op, tuple(operands), node.attrs, locations=node.locations).results[0]
+    return apply(node.op, tuple(operands), node.attrs).results[0]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from symc.autodiff.jvp import push_one
 from symc.autodiff.linear import carries, passes, path, refuse, terms
+from symc.ir.build import placed_at
 from symc.ir.core import Node, Value
 from symc.ir.ops.record import Kind
 from symc.ir.term import Term
@@ -34,10 +35,17 @@ def gradient(
         cotangent = _take(known, node, wanted)
         if cotangent is None:
             continue
-        for number, operand in enumerate(node.operands):
-            if operand in active and carries(operand.type) and passes(node.op, number):
-                _accumulate(known, operand, pull(node, number, cotangent))
+        with placed_at(node.locations):
+            _pull_all(known, node, cotangent, active)
     return [known.get(value) for value in wrt]
+
+
+def _pull_all(
+    known: dict[Value, Value], node: Node, cotangent: Value, active: set[Value]
+) -> None:
+    for number, operand in enumerate(node.operands):
+        if operand in active and carries(operand.type) and passes(node.op, number):
+            _accumulate(known, operand, pull(node, number, cotangent))
 
 
 def _take(known: dict[Value, Value], node: Node, wanted: set[Value]) -> Value | None:

@@ -1,0 +1,118 @@
+"""The command line: `python -m symc {doctor,cache,opt,explain}`.
+
+doctor: what this machine offers and whether a kernel compiles and runs.  cache: stat, list or purge
+the disk cache.  opt: run passes on a file of IR and print the result.  explain: run a script and
+print the report of every function that it compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from symc import compile as compiler
+from symc.compile.check import self_check
+from symc.compile.explain import render
+from symc.compile.key import cpu_features
+from symc.ir.errors import SymcError
+from symc.ir.options import Options
+from symc.ir.parse import parse_function
+from symc.ir.text import print_function
+from symc.passes import MEANING, OPTIMISING, PASSES, run_passes
+from symc.runtime.cache import DiskCache
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except (SymcError, OSError) as error:
+        print(f"symc: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m symc", description="The symc tensor compiler.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    doctor = commands.add_parser("doctor", help="what this machine offers; compiles a test kernel")
+    doctor.set_defaults(run=_doctor)
+    cache = commands.add_parser("cache", help="look at or empty the disk cache")
+    cache.add_argument("action", choices=("stat", "list", "purge"))
+    cache.set_defaults(run=_cache)
+    opt = commands.add_parser("opt", help="run passes on a file of IR")
+    opt.add_argument("file", type=Path, help="a function in MLIR generic form")
+    default = ",".join((*MEANING, *OPTIMISING[3]))
+    opt.add_argument("-p", "--passes", default=default, help=f"of {', '.join(PASSES)}")
+    opt.add_argument("--print-after-all", action="store_true", help="print after each pass")
+    opt.set_defaults(run=_opt)
+    explain = commands.add_parser("explain", help="run a script and report what it compiled")
+    explain.add_argument("script", type=Path)
+    explain.set_defaults(run=_explain)
+    return parser
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    usage = DiskCache().stat()
+    flags = next((s for s in cpu_features().splitlines() if "flags" in s or "Features" in s), "")
+    known = ("avx2", "fma", "avx512f", "asimd")
+    rows = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "vector units": " ".join(name for name in known if name in flags.split()) or "unknown",
+        "cache": f"{usage.directory} ({usage.entries} entries, {usage.bytes:,} bytes)",
+        "cache problem": usage.problem or "none",
+        **self_check(),
+    }
+    for title, value in rows.items():
+        print(f"{title:<14} {value}")
+    return 0 if rows["kernel"] == "ok" else 1
+
+
+def _cache(options: argparse.Namespace) -> int:
+    disk = DiskCache()
+    match options.action:
+        case "stat":
+            usage = disk.stat()
+            print(f"{usage.directory}: {usage.entries} entries, {usage.bytes:,} bytes")
+            print(f"limit {usage.limit:,} bytes; problem: {usage.problem or 'none'}")
+        case "list":
+            for stored in disk.list():
+                print(f"{stored.bytes:>10,}  {stored.name}")
+        case _:
+            print(f"removed {disk.purge()} entries")
+    return 0
+
+
+def _opt(options: argparse.Namespace) -> int:
+    function = parse_function(options.file.read_text(encoding="utf-8"))
+    names = tuple(name for name in options.passes.split(",") if name)
+    unknown = [name for name in names if name not in PASSES]
+    if unknown:
+        print(f"symc: no pass {unknown[0]!r}; there are {', '.join(PASSES)}", file=sys.stderr)
+        return 2
+    for name in names:
+        function = run_passes(function, (name,), Options())
+        if options.print_after_all:
+            print(f"// after {name}")
+            print(print_function(function))
+    if not options.print_after_all:
+        print(print_function(function))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    with compiler.recording() as compiled:
+        runpy.run_path(str(options.script), run_name="__main__")
+    for one in compiled:
+        print(render(one.full_report()))
+        print()
+    return 0
