@@ -212,12 +212,13 @@ def only_the_runtime_room_imports_the_extension(files: Files) -> list[str]:
 
 
 def passes(files: Files) -> dict[str, ast.Module]:
-    """The modules of the room that define `run`, and the three stages to kernels."""
+    """The modules of the room that define `run(function, ...)`, and the three stages to kernels."""
     found = {}
     for name, tree in parsed(files, "src/symc/passes/"):
         stem = Path(name).stem
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        if "run" in functions or stem in STAGES:
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        entries = [f.args.args[0].arg for f in functions if f.name == "run" and f.args.args]
+        if "function" in entries or stem in STAGES:
             found[stem] = tree
     return found
 
