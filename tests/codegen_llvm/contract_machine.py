@@ -11,6 +11,7 @@ import mmap
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -58,9 +59,7 @@ class Compiled:
         )
         self._entry = kind(self.engine.get_function_address("k"))
 
-    def run(
-        self, buffers: Sequence[int], dims: Sequence[int], blocks: tuple[int, int]
-    ) -> None:
+    def run(self, buffers: Sequence[int], dims: Sequence[int], blocks: tuple[int, int]) -> None:
         """Call the kernel on addresses and sizes."""
         bufs = (ctypes.c_void_p * max(1, len(buffers)))(*buffers)
         sizes = (ctypes.c_int64 * max(1, len(dims)))(*dims)
@@ -112,9 +111,7 @@ def contraction(case: Case, bases: Sequence[Reg], sizes: Sequence[Reg]) -> Contr
     """The case as the generator sees it; run-time values come from `sizes` (m n k and strides)."""
     m, n, k = (
         register if letter in case.names else value
-        for letter, register, value in zip(
-            "mnk", sizes, (case.m, case.n, case.k), strict=False
-        )
+        for letter, register, value in zip("mnk", sizes, (case.m, case.n, case.k), strict=False)
     )
     steps = list(sizes[3:7]) if "s" in case.names else [*case.a, *case.b]
     b_col = case.b[1] if case.b[1] == 1 else steps[3]
@@ -187,7 +184,7 @@ def run(
     dims = [case.m, case.n, case.k, *case.a, *case.b]
     place = out if isinstance(out, int) else out.ctypes.data
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
-    for begin, end in reversed(list(zip(edges, edges[1:], strict=False))):
+    for begin, end in reversed(list(pairwise(edges))):
         program.code.run([a, b, place, scratch.ctypes.data + start], dims, (begin, end))
     assert (scratch[start + shape.scratch_bytes :] == 0xFF).all()
 

@@ -7,10 +7,11 @@ after: d, and W (and V) rewritten by the generated code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from codegen_llvm.contract_machine import BLOCKS, DTYPES, MIDDLE, Compiled, kernel_text
 
+from codegen_llvm.contract_machine import BLOCKS, DTYPES, MIDDLE, Compiled, kernel_text
 from symc.codegen_llvm.contract import (
     Blocking,
     Contraction,
@@ -56,7 +57,15 @@ def build_update(case: UpdateCase) -> tuple[str, Blocking]:
         n = sizes[1] if "n" in case.names else case.n
         weights = Operand(w, n, 1)
         u = Update(
-            case.dtype, case.m, k, n, Operand(x, k, 1), Operand(g, n, 1), weights, case.order
+            case.dtype,
+            case.m,
+            k,
+            n,
+            Operand(x, k, 1),
+            Operand(g, n, 1),
+            weights,
+            case.order,
+            case.backward,
         )
         shapes.append(update_blocking(u, case.target))
         lanes = Lanes(e, case.dtype, case.target.lanes(case.dtype), case.target.mask_registers)
@@ -115,6 +124,6 @@ def run_update(
     start = -scratch.ctypes.data % 64
     buffers = [x.ctypes.data for x in (data.x, data.g, data.w, data.d, data.v)]
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
-    for begin, end in reversed(list(zip(edges, edges[1:], strict=False))):
+    for begin, end in reversed(list(pairwise(edges))):
         code.run([*buffers, scratch.ctypes.data + start], [case.k, case.n], (begin, end))
     assert (scratch[start + shape.scratch_bytes :] == 0xFF).all()

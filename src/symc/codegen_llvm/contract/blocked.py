@@ -121,61 +121,85 @@ def packed_bytes(vectors: int, depth: int, rows: int, vector_bytes: int) -> int:
 
 def emit_packed_block(room: Room, corner: Corner) -> None:
     """Emit one block whose right operand is packed, `plan.depth` of k at a time."""
+    if isinstance(room.c.k, int) and room.c.k <= room.plan.depth:
+        _packed_once(room, corner)
+    else:
+        _packed_in_chunks(room, corner)
+
+
+def _strip(room: Room, corner: Corner, first: Size, depth: Size) -> Strip:
+    e, width = room.e, room.plan.vectors * room.lanes.width
+    count = least(e, sub(e, room.c.n, corner.col), width)
+    if isinstance(room.c.n, int) and room.c.n % width == 0:
+        count = width
+    right = offset(e, corner.b, mul(e, first, room.b.row))
+    packed = offset(e, room.scratch, TILE_BYTES)
+    return Strip(right, packed, width * room.lanes.size, corner.col, count, first, depth)
+
+
+def _packed_once(room: Room, corner: Corner) -> None:
+    """All of k at once: sums never leave registers unfinished."""
+    strip = _strip(room, corner, 0, room.c.k)
+    pack_strip(room, strip)
 
     def panel(vectors: int, tail: Tail | None, column: Size) -> None:
-        right = offset(room.e, corner.b, mul(room.e, sub(room.e, column, corner.col), room.b.col))
-        at = Strip(corner, column, vectors, tail, right)
-        if isinstance(room.c.k, int) and room.c.k <= room.plan.depth:
-            _packed_once(room, at)
-        else:
-            _packed_in_chunks(room, at)
+        across = mul(room.e, sub(room.e, column, corner.col), room.lanes.size)
+        packed = offset(room.e, strip.packed, across)
+        source = Panel(packed, strip.pitch, room.c.k, 0, packed=True)
+
+        def tile(row: Size, height: int) -> None:
+            at = tile_at(room, corner, (row, height), (column, vectors), tail)
+            finish_tile(room, at, tile_sums(room, at, source))
+
+        for_row_tiles(room, corner.row, corner.stop, tile)
 
     for_panels(room, corner.col, panel)
 
 
-def _packed_once(room: Room, strip: Strip) -> None:
-    depth = room.c.k
-    packed = offset(room.e, room.scratch, TILE_BYTES)
-    pack_strip(room, strip, packed, (0, depth))
-    source = Panel(packed, strip.row_bytes(room), depth, 0, packed=True)
-
-    def tile(row: Size, height: int) -> None:
-        at = tile_at(room, strip.corner, (row, height), (strip.col, strip.vectors), strip.tail)
-        finish_tile(room, at, tile_sums(room, at, source))
-
-    for_row_tiles(room, strip.corner.row, strip.corner.stop, tile)
-
-
-def _packed_in_chunks(room: Room, strip: Strip) -> None:
+def _packed_in_chunks(room: Room, corner: Corner) -> None:
     """k in chunks; between them the block's sums live in scratch."""
-    e, corner = room.e, strip.corner
-    step = strip.row_bytes(room)
-    packed = offset(e, room.scratch, TILE_BYTES)
-    buffer = offset(e, packed, room.plan.depth * step)
-    rows = sub(e, corner.stop, corner.row)
-    _clear(room, buffer, mul(e, rows, step))
+    e = room.e
+    pitch = room.plan.vectors * room.lanes.width * room.lanes.size
+    buffer = offset(e, room.scratch, TILE_BYTES + (room.plan.depth + room.lanes.width) * pitch)
+    _clear(room, buffer, mul(e, sub(e, corner.stop, corner.row), pitch))
     with e.loop(i64(0), as_reg(room.c.k), i64(room.plan.depth)) as chunk:
         depth = least(e, sub(e, room.c.k, chunk.index), room.plan.depth)
-        here = replace(strip, right=offset(e, strip.right, mul(e, chunk.index, room.b.row)))
-        pack_strip(room, here, packed, (chunk.index, depth))
-        source = Panel(packed, step, depth, chunk.index, packed=True)
+        strip = _strip(room, corner, chunk.index, depth)
+        pack_strip(room, strip)
         left = replace(corner, a=offset(e, corner.a, mul(e, chunk.index, room.a.col)))
 
-        def tile(row: Size, height: int) -> None:
-            at = tile_at(room, left, (row, height), (strip.col, strip.vectors), strip.tail)
-            line = offset(e, buffer, mul(e, sub(e, row, corner.row), step))
-            _accumulate(room, at, source, line)
+        def panel(vectors: int, tail: Tail | None, column: Size) -> None:
+            across = mul(e, sub(e, column, corner.col), room.lanes.size)
+            packed = offset(e, strip.packed, across)
+            source = Panel(packed, pitch, depth, chunk.index, packed=True)
 
-        for_row_tiles(room, corner.row, corner.stop, tile)
-    whole = Tile(corner.batch, corner.row, 0, strip.col, strip.vectors, strip.tail, corner.a)
-    finish_buffer(room, whole, buffer, corner.stop)
+            def tile(row: Size, height: int) -> None:
+                at = tile_at(room, left, (row, height), (column, vectors), tail)
+                line = offset(e, buffer, mul(e, sub(e, row, corner.row), pitch))
+                _accumulate(room, at, source, (offset(e, line, across), pitch))
+
+            for_row_tiles(room, corner.row, corner.stop, tile)
+
+        for_panels(room, corner.col, panel)
+
+    def finish(vectors: int, tail: Tail | None, column: Size) -> None:
+        across = mul(e, sub(e, column, corner.col), room.lanes.size)
+        whole = Tile(corner.batch, corner.row, 0, column, vectors, tail, corner.a)
+        finish_buffer(room, whole, (offset(e, buffer, across), pitch), corner.stop)
+
+    for_panels(room, corner.col, finish)
 
 
-def _accumulate(room: Room, tile: Tile, panel: Panel, line: Reg) -> None:
-    """Add the panel's products to the sums in memory."""
+def _accumulate(room: Room, tile: Tile, panel: Panel, buffer: tuple[Reg, int]) -> None:
+    """Add the panel's products to the sums in memory, rows `buffer[1]` bytes apart."""
     lanes = room.lanes
     size = lanes.width * lanes.size
-    places = [offset(room.e, line, i * size) for i in range(tile.rows * tile.vectors)]
+    line, pitch = buffer
+    places = [
+        offset(room.e, line, r * pitch + v * size)
+        for r in range(tile.rows)
+        for v in range(tile.vectors)
+    ]
     sums = tile_sums(room, tile, panel, [lanes.load(place) for place in places])
     for value, place in zip(chain.from_iterable(sums), places, strict=True):
         lanes.store(value, place)

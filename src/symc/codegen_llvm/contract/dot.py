@@ -35,7 +35,7 @@ def emit_dot_block(room: Room, corner: Corner) -> None:
         start = stop
     tail = lanes.tail(valid) if ragged else None
     whole = Tile(corner.batch, corner.row, 0, corner.col, 1, tail, corner.a)
-    finish_buffer(room, whole, buffer, corner.stop)
+    finish_buffer(room, whole, (buffer, lanes.width * lanes.size), corner.stop)
 
 
 def _multiple(room: Room, start: Size, stop: Size, height: int) -> Size:

@@ -1,10 +1,12 @@
 """Copies a strip of the right operand to scratch, rows of k, so that tiles read whole vectors.
 
-before: a right operand whose columns are not contiguous.
-after: `depth` rows of `vectors` vectors in scratch.  Columns past the last hold copies of the last.
+before: a right operand whose columns are not contiguous, or lie badly in pages and cache sets.
+after: `depth` rows of the block's columns in scratch, `pitch` bytes apart.  What lies past the last
+column is never finished and may be anything.
 
 Invariants: only elements of the operand are read; where k is contiguous, W x W squares are
-transposed in registers (log2 W rounds of two-input shuffles).
+transposed in registers.  One copy of the code serves every column and every tail: squares are
+large, and so is the time to compile them.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symc.codegen_llvm.contract.lanes import Lanes, Tail
-from symc.codegen_llvm.contract.room import Corner, Room
+from symc.codegen_llvm.contract.lanes import Lanes
+from symc.codegen_llvm.contract.room import Room
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.text import Reg, i64
@@ -21,142 +23,154 @@ from symc.codegen_llvm.text import Reg, i64
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """`vectors` vectors of columns from `col` of a block; `right` points at its first element."""
+    """`count` columns from `col`, k in [first, first + depth); `right` points at the first of all.
 
-    corner: Corner
-    col: Size
-    vectors: int
-    tail: Tail | None
-    right: Reg
-
-    def row_bytes(self, room: Room) -> int:
-        """Bytes of one packed row."""
-        return self.vectors * room.lanes.width * room.lanes.size
-
-
-def pack_strip(room: Room, strip: Strip, packed: Reg, depths: tuple[Size, Size]) -> None:
-    """Copy k in [first, first + depth) of the strip; `strip.right` is already at `first`.
-
-    `packed` must hold `depth` rounded up to the lanes.
+    They go to `packed`, which must hold `depth` rounded up to the lanes.
     """
+
+    right: Reg
+    packed: Reg
+    pitch: int
+    col: Size
+    count: Size
+    first: Size
+    depth: Size
+
+
+def pack_strip(room: Room, strip: Strip) -> None:
+    """Emit the copy of a strip."""
     if room.c.b.col == 1:
-        _copy_vectors(room, strip, packed, depths)
-        return
-    for v in range(strip.vectors):
-        last = v == strip.vectors - 1 and strip.tail is not None
-        valid = strip.tail.count if last and strip.tail is not None else room.lanes.width
-        pointers = _columns(room, strip, v, valid)
-        place = offset(room.e, packed, v * room.lanes.width * room.lanes.size)
-        first_column = as_reg(add(room.e, strip.col, v * room.lanes.width))
-        part = _Part(room, pointers, place, strip.row_bytes(room), first_column)
-        if room.c.b.row == 1:
-            part.transpose(depths)
-        else:
-            part.copy(depths)
+        _copy_vectors(room, strip)
+    elif room.c.b.row == 1:
+        _transpose(room, strip)
+    else:
+        _copy_elements(room, strip)
 
 
-def _copy_vectors(room: Room, strip: Strip, packed: Reg, depths: tuple[Size, Size]) -> None:
-    """Contiguous columns: whole vectors, the last one masked."""
+def _copy_vectors(room: Room, strip: Strip) -> None:
+    """Contiguous columns: whole vectors; where columns may be missing, masked ones."""
     e, lanes = room.e, room.lanes
-    first, depth = depths
-    with e.loop(i64(0), as_reg(depth), i64(1), [strip.right, packed]) as rows:
+    vectors = strip.pitch // (lanes.width * lanes.size)
+    n = room.c.n
+    ragged = not isinstance(n, int) or n % (vectors * lanes.width) != 0
+    tails = [
+        lanes.tail(as_reg(sub(e, strip.count, v * lanes.width))) if ragged else None
+        for v in range(vectors)
+    ]
+    with e.loop(i64(0), as_reg(strip.depth), i64(1), [strip.right, strip.packed]) as rows:
         at, to = rows.carried
-        k = as_reg(add(e, first, rows.index)) if room.hooks.load_b else i64(0)
-        for v in range(strip.vectors):
-            tail = strip.tail if v == strip.vectors - 1 else None
+        k = as_reg(add(e, strip.first, rows.index)) if room.hooks.load_b else i64(0)
+        for v, tail in enumerate(tails):
             step = v * lanes.width * lanes.size
             column = as_reg(add(e, strip.col, v * lanes.width)) if room.hooks.load_b else i64(0)
             mask = lanes.mask_of(tail)
             value = room.load_b(Access(offset(e, at, step), k, column, lanes.type, "col", mask))
             lanes.store(value, offset(e, to, step))
-        rows.carry(offset(e, at, room.b.row), offset(e, to, strip.row_bytes(room)))
+        rows.carry(offset(e, at, room.b.row), offset(e, to, strip.pitch))
 
 
-def _columns(room: Room, strip: Strip, v: int, valid: Size) -> list[Reg]:
-    """Where each of a vector's columns starts; past the last valid one, the last."""
-    e = room.e
-    out = []
-    for lane in range(room.lanes.width):
-        inside = least(e, lane, sub(e, valid, 1))
-        column = add(e, inside, v * room.lanes.width)
-        out.append(offset(e, strip.right, mul(e, column, room.b.col)))
-    return out
+def _copy_elements(room: Room, strip: Strip) -> None:
+    """Element by element: any strides."""
+    e, size = room.e, room.lanes.size
+    with e.loop(i64(0), as_reg(strip.depth), i64(1), [strip.right, strip.packed]) as rows:
+        k = as_reg(add(e, strip.first, rows.index))
+        with e.loop(i64(0), as_reg(strip.count), i64(1), rows.carried) as columns:
+            at, to = columns.carried
+            column = as_reg(add(e, strip.col, columns.index))
+            value = room.load_b(Access(at, k, column, room.c.dtype))
+            e.line(f"store {value}, ptr {to.name}, align {size}")
+            columns.carry(offset(e, at, room.b.col), offset(e, to, size))
+        at, to = rows.carried
+        rows.carry(offset(e, at, room.b.row), offset(e, to, strip.pitch))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One vector of columns being packed."""
-
-    room: Room
-    columns: Sequence[Reg]
-    place: Reg
-    step: int
-    first_column: Reg
-
-    def copy(self, depths: tuple[Size, Size]) -> None:
-        """Element by element: any strides."""
-        room, e, lanes = self.room, self.room.e, self.room.lanes
-        first, depth = depths
-        with e.loop(i64(0), as_reg(depth), i64(1), [i64(0), i64(0)]) as rows:
-            at, to = rows.carried
-            k = as_reg(add(e, first, rows.index))
-            value = Reg("poison", lanes.type)
-            for lane, column in enumerate(self.columns):
-                access = Access(offset(e, column, at), k, self._column(lane), lanes.dtype)
-                one = room.load_b(access)
-                value = e.emit(lanes.type, f"insertelement {value}, {one}, i64 {lane}")
-            lanes.store(value, offset(e, self.place, to))
-            rows.carry(as_reg(add(e, at, room.b.row)), as_reg(add(e, to, self.step)))
-
-    def transpose(self, depths: tuple[Size, Size]) -> None:
-        """W x W squares; the last one masked in k."""
-        first, depth = depths
-        e, width = self.room.e, self.room.lanes.width
-        size = self.room.lanes.size
-        whole = as_reg(sub(e, depth, width - 1))
-        to = i64(0)
-        with e.loop(i64(0), whole, i64(width), [to]) as squares:
+def _transpose(room: Room, strip: Strip) -> None:
+    """W x W squares; past the last column, the last one again; past the last k, zeros."""
+    e, lanes = room.e, room.lanes
+    width, size = lanes.width, lanes.size
+    with e.loop(i64(0), as_reg(strip.count), i64(width)) as vectors:
+        columns = []
+        for lane in range(width):
+            inside = least(e, add(e, vectors.index, lane), sub(e, strip.count, 1))
+            columns.append(offset(e, strip.right, mul(e, inside, room.b.col)))
+        place = offset(e, strip.packed, mul(e, vectors.index, size))
+        with e.loop(i64(0), as_reg(strip.depth), i64(width), [place]) as squares:
+            (to,) = squares.carried
+            rest = as_reg(sub(e, strip.depth, squares.index))
+            mask = lanes.mask_of(lanes.tail(rest))
             at = as_reg(mul(e, squares.index, size))
-            self._square(add(e, first, squares.index), at, squares.carried[0], None)
-            squares.carry(as_reg(add(e, squares.carried[0], width * self.step)))
-        if isinstance(depth, int) and depth % width == 0:
-            return
-        (to,) = squares.carried
-        with e.loop(squares.index, as_reg(depth), i64(width)) as rest:
-            tail = self.room.lanes.tail(sub(e, depth, rest.index))
-            at = as_reg(mul(e, rest.index, size))
-            self._square(add(e, first, rest.index), at, to, tail)
-
-    def _square(self, k: Size, at: Reg, to: Reg, tail: Tail | None) -> None:
-        room, e, lanes = self.room, self.room.e, self.room.lanes
-        mask = lanes.mask_of(tail)
-        rows = []
-        for lane, column in enumerate(self.columns):
-            pointer = offset(e, column, at)
-            access = Access(pointer, as_reg(k), self._column(lane), lanes.type, "row", mask)
-            rows.append(room.load_b(access))
-        for i, row in enumerate(transposed(lanes, rows)):
-            lanes.store(row, offset(e, offset(e, self.place, to), i * self.step))
-
-    def _column(self, lane: int) -> Reg:
-        if self.room.hooks.load_b is None:
-            return self.first_column
-        return as_reg(add(self.room.e, self.first_column, lane))
+            first = as_reg(add(e, strip.first, squares.index))
+            rows = []
+            for lane, column in enumerate(columns):
+                index = i64(0)
+                if room.hooks.load_b:
+                    index = as_reg(add(e, add(e, strip.col, vectors.index), lane))
+                access = Access(offset(e, column, at), first, index, lanes.type, "row", mask)
+                rows.append(room.load_b(access))
+            for i, row in enumerate(transposed(lanes, rows)):
+                lanes.store(row, offset(e, to, i * strip.pitch))
+            squares.carry(offset(e, to, width * strip.pitch))
 
 
 def transposed(lanes: Lanes, rows: Sequence[Reg]) -> list[Reg]:
-    """The W x W square of registers, transposed."""
-    width = lanes.width
+    """The W x W square of registers, transposed.
+
+    First inside 128-bit parts (unpacks), then the parts are dealt out, evens and odds: every step
+    is one instruction of AVX2 and AVX-512.
+    """
+    part = 16 // lanes.size
     out = list(rows)
     span = 1
-    while span < width:
-        for i in range(width):
-            if i & span:
-                continue
-            a, b = out[i], out[i | span]
-            low = [p if not p & span else width + (p ^ span) for p in range(width)]
-            high = [p | span if not p & span else width + p for p in range(width)]
-            out[i] = lanes.shuffle(a, b, low)
-            out[i | span] = lanes.shuffle(a, b, high)
+    while span < part:
+        out = _unpacked(lanes, out, span)
         span *= 2
+    stride = part
+    while stride < lanes.width:
+        after = list(out)
+        for i in range(lanes.width):
+            if i & stride:
+                continue
+            a, b = out[i], out[i | stride]
+            after[i] = lanes.shuffle(a, b, _units(lanes, part, 0))
+            after[i | stride] = lanes.shuffle(a, b, _units(lanes, part, 1))
+        out = after
+        stride *= 2
+    ordered = [out[0]] * lanes.width
+    for i, row in enumerate(out):
+        ordered[i - i % part + _reversed_bits(i % part, part)] = row
+    return ordered
+
+
+def _unpacked(lanes: Lanes, rows: list[Reg], span: int) -> list[Reg]:
+    """Rows `span` apart interleaved in units of `span`, low halves of parts, then high halves."""
+    part = 16 // lanes.size
+    after = list(rows)
+    halves = []
+    for start in (0, part // 2):
+        picks = []
+        for base in range(0, lanes.width, part):
+            for unit in range(start, start + part // 2, span):
+                picks += [base + unit + u for u in range(span)]
+                picks += [lanes.width + base + unit + u for u in range(span)]
+        halves.append(picks)
+    for i in range(lanes.width):
+        if i & span:
+            continue
+        after[i] = lanes.shuffle(rows[i], rows[i | span], halves[0])
+        after[i | span] = lanes.shuffle(rows[i], rows[i | span], halves[1])
+    return after
+
+
+def _units(lanes: Lanes, part: int, odd: int) -> list[int]:
+    """Every other 128-bit part of a, then of b."""
+    starts = range(odd * part, 2 * lanes.width, 2 * part)
+    return [start + u for start in starts for u in range(part)]
+
+
+def _reversed_bits(value: int, count: int) -> int:
+    out = 0
+    bit = 1
+    while bit < count:
+        out = out * 2 + (1 if value & bit else 0)
+        bit *= 2
     return out

@@ -129,15 +129,18 @@ def finish_tile(room: Room, tile: Tile, sums: Sequence[Sequence[Reg]]) -> None:
         for v, value in enumerate(vectors):
             step = r * pitch + v * room.lanes.width * room.lanes.size
             room.lanes.store(value, offset(room.e, room.scratch, step))
-    finish_buffer(room, tile, room.scratch, add(room.e, tile.row, tile.rows))
+    finish_buffer(room, tile, (room.scratch, pitch), add(room.e, tile.row, tile.rows))
 
 
-def finish_buffer(room: Room, tile: Tile, buffer: Reg, stop: Size) -> None:
-    """Hand rows [tile.row, stop) of sums kept in a row-major buffer to the epilogue, in a loop."""
+def finish_buffer(room: Room, tile: Tile, buffer: tuple[Reg, int], stop: Size) -> None:
+    """Hand rows [tile.row, stop) of sums kept in memory to the epilogue, in a loop.
+
+    `buffer` is the place of the tile's first sum and the bytes from row to row.
+    """
     e, lanes = room.e, room.lanes
-    pitch = tile.vectors * lanes.width * lanes.size
+    place, pitch = buffer
     first = as_reg(tile.row)
-    with e.loop(first, as_reg(stop), i64(1), [buffer]) as rows:
+    with e.loop(first, as_reg(stop), i64(1), [place]) as rows:
         (line,) = rows.carried
         if tile.vectors == 1 or room.hooks.finish_cost * tile.vectors <= _INLINE_FINISH // 4:
             for v in range(tile.vectors):

@@ -20,7 +20,6 @@ from symc.codegen_llvm.contract.size import add, as_reg, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Operand, TileRow
 from symc.codegen_llvm.text import Emitter, Reg, i64
 
-ROWS = 4  # rows walked together, at most
 _HELD_TERMS = 2  # vectors of the right operand held in registers, row after row
 _STRAIGHT = 2  # whole vectors of a static row that need no loop
 
@@ -31,20 +30,20 @@ Revise: TypeAlias = Callable[[Emitter, TileRow, Reg], None]
 class Walked:
     """A matrix read along the way: `revise` gets its old value and stores; side sums to `sums`.
 
-    Side sum (term, row) goes to `sums` + (term * pitch + row in block) elements, where asked for.
+    Side sum (term, row) goes to `sums` + (term * pitch + row in block) elements.
     """
 
     matrix: Operand
     revise: Revise
-    sums: Reg | None = None
-    pitch: int = 0
+    sums: Reg
+    pitch: int
 
 
 def emit_rows(room: Room, corner: Corner, walked: Walked | None = None) -> None:
     """Emit rows [corner.row, corner.stop), all columns from `corner.col`."""
     e = room.e
     at = as_reg(corner.row)
-    heights = heights_of(room, side=walked is not None and walked.sums is not None)
+    heights = heights_of(room, side=walked is not None)
     for height in heights:
         limit = as_reg(add(e, corner.stop, 1 - height))
         with e.loop(at, limit, i64(height)) as rows:
@@ -56,15 +55,15 @@ def heights_of(room: Room, *, side: bool) -> tuple[int, ...]:
     """How many rows are walked together: the accumulators of side sums must fit."""
     terms = room.c.k
     assert isinstance(terms, int)
-    height = ROWS
+    height = 4 if room.target.registers >= 32 or not side else 2
     while side and height > 1 and terms * height + 2 * height + 2 > room.target.registers:
         height //= 2
     return (height, 1) if height > 1 else (1,)
 
 
 def side_sums_fit(terms: int, registers: int) -> bool:
-    """Whether one row's side sums fit the registers."""
-    return terms + 4 <= registers
+    """Whether summing along the way beats a pass of its own over cached rows."""
+    return terms <= (4 if registers < 32 else 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class _Strip:
 
     def emit(self) -> None:
         """All columns of the strip, then its side sums."""
-        side = self.walked is not None and self.walked.sums is not None
+        side = self.walked is not None
         first = [self.room.lanes.zero()] * (self.terms * self.height if side else 0)
         held = self._left() if self._holds(side=side) else None
         sums = self._columns(first, held)

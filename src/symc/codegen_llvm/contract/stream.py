@@ -110,4 +110,4 @@ class _Run:
         column = add(e, self.col, lane)
         tile = Tile(self.corner.batch, 0, 0, column, 1, tail, self.corner.a)
         place = offset(e, self.buffer, mul(e, lane, room.lanes.size))
-        finish_buffer(room, tile, place, 1)
+        finish_buffer(room, tile, (place, 0), 1)

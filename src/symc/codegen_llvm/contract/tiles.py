@@ -68,6 +68,8 @@ def splits(c: Contraction, rows: int, vectors: int, target: VectorTarget) -> int
     """Interleaved accumulator sets of a tile over k: 1 unless the order is free and few fit."""
     if c.order == "chain" or rows * vectors >= _busy(target):
         return 1
+    if not isinstance(c.m, int) or not isinstance(c.n, int):
+        return 1  # many tiles are compiled: keep each small
     if isinstance(c.k, int) and c.k <= 2 * UNROLLED_DEPTH:
         return 1
     count = 1

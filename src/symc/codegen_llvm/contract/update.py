@@ -1,15 +1,16 @@
 """A weight matrix read and rewritten in one pass, with the backward product along the way.
 
-before: x[m, k], g[m, n], W[k, n] and (optionally) a use for d = g W^T with the old W.
+before: x[m, k], g[m, n], W[k, n] and (`backward`) a use for d = g W^T with the old W.
 after: for each row of W, once: d[m, row] = sum over n of g[m, n] * W[row, n], then
 `revise(e, run, old)` with run.value = sum over m of x[m, row] * g[m, n], which stores the new W
 (and whatever else it keeps, e.g. a momentum) at (run.row, run.col).
 
-A block is `update_blocking(..).rows` rows of W and all columns; d of those rows is finished in
-runs along k: TileRow(row = index of m, col = row of W).
+With few rows of x both sums are taken from one load of W; with more, or in order "chain", a block
+of W is first multiplied, then updated while it is in the cache.  Runs of d lie along k:
+TileRow(row = index of m, col = row of W).
 
-Invariants: W is read once and written once per call; blocks are independent; the bits do not
-depend on the cut.  Order "chain" sums d in a chain as well, reading W twice.
+Invariants: W comes from memory once and goes back once per call; blocks are independent; the bits
+do not depend on the cut.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from symc.codegen_llvm.contract.emit import (
     emit_contraction,
     room_of,
 )
+from symc.codegen_llvm.contract.finish import element
 from symc.codegen_llvm.contract.lanes import Tail
 from symc.codegen_llvm.contract.room import Corner, Room
 from symc.codegen_llvm.contract.rows import Revise, Walked, emit_rows, side_sums_fit
-from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
+from symc.codegen_llvm.contract.size import add, as_reg, ceil_div, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import (
     BYTES,
     Contraction,
@@ -43,7 +45,7 @@ from symc.codegen_llvm.contract.spec import (
 )
 from symc.codegen_llvm.text import Emitter, Reg, i64
 
-_ROWS = 32  # rows of W in a block
+_ROWS = 48  # rows of W in a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +60,27 @@ class Update:
     g: Operand
     w: Operand
     order: Literal["any", "chain"] = "any"
+    backward: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateHooks:
-    """`revise` stores the new weights; `finish` (None: d is not wanted) stores d."""
+    """`revise` stores the new weights; `finish` stores d (unused where it is not asked for)."""
 
     revise: Revise
     finish: Finish | None = None
     finish_cost: int = 4
+    revise_cost: int = 8
 
 
 def update_blocking(u: Update, target: VectorTarget) -> Blocking:
-    """Blocks of rows of W: `count(k, n)`; and the scratch of one thread."""
+    """The blocks, `count(k, n)`, and the scratch of one thread."""
+    rows = _gradient(u, u.k, u.x.base)
+    if not u.backward:
+        return blocking(rows, target)
     own = TILE_BYTES + u.m * _ROWS * BYTES[u.dtype]
-    inner = blocking(_backward(u, i64(0), u.w.base), target).scratch_bytes
-    return Blocking(_ROWS, ALL, max(own, inner))
+    inner = (_gradient(u, i64(0), u.x.base), _backward(u, i64(0), u.w.base))
+    return Blocking(_ROWS, ALL, max(own, *(blocking(c, target).scratch_bytes for c in inner)))
 
 
 def emit_update(
@@ -87,54 +94,78 @@ def emit_update(
     """Compute blocks [begin, end): see the module's docstring."""
     if u.k == 0:
         return
-    turned = Operand(u.x.base, u.x.col, u.x.row)
-    c = Contraction(u.dtype, u.k, u.n, u.m, turned, u.g, u.order)
+    c = _gradient(u, u.k, u.x.base)
     room = room_of(e, c, Hooks(_never), target, scratch)
+    if not u.backward:
+        emit_contraction(e, c, blocks, _revising(room, u, hooks, i64(0)), target, scratch)
+        return
     together = u.order == "any" and side_sums_fit(u.m, target.registers)
     with e.loop(*blocks, i64(1)) as block:
         start = as_reg(mul(e, block.index, _ROWS))
-        corner = replace(corner_of(room, (), (0, 0)), row=start)
-        corner = replace(
-            corner,
-            stop=least(e, add(e, start, _ROWS), u.k),
-            a=offset(e, corner.a, mul(e, start, room.a.row)),
-        )
-        if hooks.finish is not None and not together:
-            _backward_rows(room, u, corner, hooks)
-        sums = None
-        if hooks.finish is not None and together:
+        whole = corner_of(room, (), (0, 0))
+        left = offset(e, whole.a, mul(e, start, room.a.row))
+        corner = replace(whole, row=start, stop=least(e, add(e, start, _ROWS), u.k), a=left)
+        if together:
             sums = offset(e, scratch, TILE_BYTES)
-        emit_rows(room, corner, Walked(u.w, hooks.revise, sums, _ROWS))
-        if sums is not None:
+            emit_rows(room, corner, Walked(u.w, hooks.revise, sums, _ROWS))
             _finish_sums(room, corner, hooks, sums)
+        else:
+            _multiply_block(room, u, corner, hooks)
+            _revise_block(room, u, corner, hooks)
 
 
 def _never(e: Emitter, row: TileRow) -> None:
     raise AssertionError(f"an update is finished by its revise hook: {e} {row}")
 
 
+def _gradient(u: Update, rows: Size, base: Reg) -> Contraction:
+    """x^T g for `rows` rows of W; `base` is the first one's x."""
+    return Contraction(u.dtype, rows, u.n, u.m, Operand(base, u.x.col, u.x.row), u.g, u.order)
+
+
 def _backward(u: Update, rows: Size, base: Reg) -> Contraction:
     """d for `rows` rows of W, the first of them at `base`."""
-    weights = Operand(base, 1, u.w.row)
-    return Contraction(u.dtype, u.m, rows, u.n, u.g, weights, u.order)
+    return Contraction(u.dtype, u.m, rows, u.n, u.g, Operand(base, 1, u.w.row), u.order)
 
 
-def _backward_rows(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> None:
-    """d of a block before its update, as a contraction of its own."""
+def _revising(room: Room, u: Update, hooks: UpdateHooks, first: Reg) -> Hooks:
+    """The epilogue of a gradient whose row 0 is row `first` of W."""
+
+    def finish(e: Emitter, run: TileRow) -> None:
+        run = replace(run, row=as_reg(add(e, run.row, first)) if first.name != "0" else run.row)
+        old = room.lanes.load(element(room.lanes, u.w, run), run.mask)
+        hooks.revise(e, run, old)
+
+    return Hooks(finish, hooks.revise_cost)
+
+
+def _multiply_block(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> None:
+    """d of a block, as a contraction of its own."""
     e = room.e
     finish = hooks.finish
     assert finish is not None
     base = offset(e, u.w.base, mul(e, corner.row, mul(e, u.w.row, room.lanes.size)))
-    count = as_reg(sub(e, corner.stop, corner.row))
-    c = _backward(u, count, base)
+    c = _backward(u, as_reg(sub(e, corner.stop, corner.row)), base)
 
     def shifted(inner: Emitter, row: TileRow) -> None:
         finish(inner, replace(row, col=as_reg(add(inner, row.col, corner.row))))
 
     cut = blocking(c, room.target)
     whole = i64(-(-u.m // cut.rows) * -(-_ROWS // cut.columns))
-    inner_hooks = Hooks(shifted, hooks.finish_cost)
-    emit_contraction(e, c, (i64(0), whole), inner_hooks, room.target, room.scratch)
+    shifting = Hooks(shifted, hooks.finish_cost)
+    emit_contraction(e, c, (i64(0), whole), shifting, room.target, room.scratch)
+
+
+def _revise_block(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> None:
+    """The update of a block, as a contraction of its own."""
+    e = room.e
+    count = as_reg(sub(e, corner.stop, corner.row))
+    c = _gradient(u, count, corner.a)
+    cut = blocking(c, room.target)
+    panels = 1 if cut.columns == ALL else ceil_div(e, u.n, cut.columns)
+    blocks = mul(e, panels, ceil_div(e, count, cut.rows))
+    revising = _revising(room, u, hooks, as_reg(corner.row))
+    emit_contraction(e, c, (i64(0), as_reg(blocks)), revising, room.target, room.scratch)
 
 
 def _finish_sums(room: Room, corner: Corner, hooks: UpdateHooks, sums: Reg) -> None:
