@@ -172,7 +172,7 @@ void many_callers() {
 }
 
 /* A child has no workers of its parent's; it starts its own. */
-void fork_with_workers() {
+[[maybe_unused]] void fork_with_workers() {
   for (int round = 0; round < 10; ++round) {
     CHECK(each_block_once({100, 1, 3}, 0));
     const pid_t child = fork();
