@@ -26,8 +26,8 @@ MAX_LINES = 500
 
 # Op names that are also words of Python, of attributes or of size arithmetic: read in context.
 WORDS = frozenset(
-    "abs add all and any call constant dot eq floordiv fma ge gt le lt max min mod mul ne neg not or pow "
-    "set sign size slice sub sum take where".split()
+    "abs add all and any call constant dot eq floordiv fma ge gt le lt max min mod mul ne neg not "
+    "or pow set sign size slice sub sum take where".split()
 )
 OP_ROOMS = ("src/symc/ir/ops/", "src/symc/scalar/")
 # The user's names of functions, in messages; the target's names of instructions.
