@@ -216,7 +216,7 @@ def _stage(
         arguments += [points[axis] for axis in stage.indices]
     results = evaluate_body(stage.body, arguments, shape, dims)
     for store, result in zip(stage.stores, results, strict=True):
-        _store(store, result, len(point), space)
+        _store(store, result, point, space)
 
 
 def _contracted(stage: ContractStage, arrays: list[np.ndarray], dims: Dims) -> np.ndarray:
@@ -237,7 +237,7 @@ _COMBINE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maxi
 def _store(
     store: Store,
     result: np.ndarray,
-    outer: int,
+    point: Sequence[int],
     space: tuple[Points, Sequence[int], list[np.ndarray], Dims],
 ) -> None:
     points, shape, arrays, dims = space
@@ -249,10 +249,10 @@ def _store(
         rows = int(np.prod(sizes, dtype=np.int64))
         count = int(np.prod([shape[axis] for axis in store.reduced], dtype=np.int64))
         result = combine_tree(store.reducer, moved.reshape(rows, count)).reshape(sizes)
-        first = _grid([int(p.reshape(-1)[0]) if p.size else 0 for p in points[:outer]], sizes)
-        rest = iter(first[outer:])
+        first = _grid(point, sizes)
+        rest = iter(first[len(point):])
         points = (
-            *first[:outer],
+            *first[: len(point)],
             *(
                 np.zeros(sizes, np.int64) if axis in store.reduced else next(rest)
                 for axis in range(len(shape))
