@@ -67,8 +67,12 @@ def _merge_permutations(m: Match) -> Term:
 
 def _permute_of_broadcast(m: Match) -> Term:
     place = {old: new for new, old in enumerate(_axes(m.node))}
-    axes = tuple(place[axis] for axis in _axes(_inner(m)))
-    return m.make(ops.BROADCAST, m["x"], shape=m.root.type.shape, axes=axes)
+    axes = [place[axis] for axis in _axes(_inner(m))]
+    order = tuple(sorted(range(len(axes)), key=axes.__getitem__))
+    x = m["x"]
+    if order != tuple(range(len(axes))):
+        x = m.make(ops.PERMUTE, x, axes=order)
+    return m.make(ops.BROADCAST, x, shape=m.root.type.shape, axes=tuple(sorted(axes)))
 
 
 def _is_identity_permutation(m: Match) -> bool:
@@ -125,7 +129,7 @@ RULES = RuleSet(
             _binary(ops.MUL, Apply(ops.NEG, (X,)), Apply(ops.NEG, (Y,))),
             lambda m: m.make(ops.MUL, m["x"], m["y"]),
         ),
-        Rule("scale_one", _binary(ops.SCALE, X, Const(1.0)), _x),
+        Rule("scale_one", _binary(ops.SCALE, X, Const(1.0)), _x, "no_signed_zero"),
         Rule("max_self", _binary(ops.MAXIMUM, X, X), _x),
         Rule("min_self", _binary(ops.MINIMUM, X, X), _x),
         Rule("where_same", Apply(ops.WHERE, (C, X, X)), _x),

@@ -73,11 +73,6 @@ RULES = RuleSet(
             _log(_sigmoid(X)),
             lambda m: m.make(ops.NEG, m.make(ops.SOFTPLUS, m.make(ops.NEG, m["x"]))),
         ),
-        _row(
-            "log_of_one_minus_sigmoid",
-            _log(_one_minus(_sigmoid(X))),
-            lambda m: m.make(ops.NEG, m.make(ops.SOFTPLUS, m["x"])),
-        ),
         _row("log_of_one_plus", _log(_one_plus(X)), lambda m: m.make(ops.LOG1P, m["x"])),
         _row(
             "log_of_one_minus",
