@@ -2,8 +2,8 @@
 
 before: one nest.
 after: functions in a module, and what the runtime needs to call them.  A nest is one kernel where
-it can be; a long reduction with few results becomes two (partial frames, then their combination), and
-stages that share no outer axis become one each.
+it can be; a long reduction with few results becomes two (partial frames, then their combination),
+and stages that share no outer axis become one each.
 
 Invariants: launches depend on the nest and the target only; temporaries are numbered after the
 nest's operands.
@@ -12,11 +12,12 @@ nest's operands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from symc.codegen_llvm.abi import BEGIN, END, KernelEmitter
 from symc.codegen_llvm.columns import Panel, emit_columns
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, split
+from symc.codegen_llvm.contract.spec import Size as Extent
 from symc.codegen_llvm.contract.spec import VectorTarget
 from symc.codegen_llvm.loops import decomposed
 from symc.codegen_llvm.rows import RowReduction, emit_rows
@@ -78,20 +79,26 @@ class Kernel:
             self.buffers.append(operand)
         return self.k.buffer(self.buffers.index(operand))
 
-    def base(self, access: Access, columns: int = 1) -> Reg:
-        """Where element 0 of the access's operand lies; scratch has `columns` of each element."""
+    def base(self, access: Access, columns: int, low: Extent) -> Reg:
+        """Where element 0 of the access's operand lies.
+
+        Scratch has `columns` of each element, the first for index `low` of the last outer axis.
+        """
         operand = access.operand
         declared = self.owner.nest.operands[operand]
-        if declared.role != "scratch" or operand in self.owner.spilled:
+        if declared.role != "scratch":
             return self.buffer(operand)
         if operand not in self.local:
             self.local[operand] = self.scratch.take(declared.type.bytes * columns)
-        return self.local[operand]
+        return offset(self.k, self.local[operand], mul(self.k, low, -access.dtype.itemsize))
 
-    def parts(self, columns: int = 1) -> KernelParts:
+    def parts(self, columns: int = 1, low: Extent = 0) -> KernelParts:
         """What its stages share."""
         return KernelParts(
-            self.k, self.scratch, lambda access: self.base(access, columns), self.owner.outline
+            self.k,
+            self.scratch,
+            lambda access: self.base(access, columns, low),
+            self.owner.outline,
         )
 
     def close(self, blocks: Size, cost: Size) -> None:
@@ -130,9 +137,12 @@ def _small(stages: Sequence[MapStage]) -> bool:
 
 def _spill(owner: NestKernels) -> None:
     """Make scratch that stages share a temporary, since they become kernels of their own."""
-    for number, operand in enumerate(owner.nest.operands):
-        if operand.role == "scratch" and number not in owner.spilled:
+    operands = list(owner.nest.operands)
+    for number, operand in enumerate(operands):
+        if operand.role == "scratch":
             owner.spilled[number] = owner.temporary(operand.type.bytes)
+            operands[number] = replace(operand, role="inout")
+    owner.nest = replace(owner.nest, operands=tuple(operands))
 
 
 def _kernels(owner: NestKernels, stages: Sequence[MapStage]) -> None:
@@ -170,8 +180,9 @@ def _by_columns(owner: NestKernels, plan: Schedule) -> None:
         low = mul(k, part, plan.chunk)
         high = extent if chunks == 1 else least(k, add(k, low, plan.chunk), extent)
         panel = Panel((low, high), space.outer, plan.width, plan.chunk)
+        parts = kernel.parts(plan.chunk, low)
         for work in works:
-            cost += emit_columns(kernel.parts(plan.chunk), work, panel, dict(enumerate(prefix)))
+            cost += emit_columns(parts, work, panel, dict(enumerate(prefix)))
     kernel.close(plan.blocks, _cost(cost, plan.width, _elements(plan, plan.chunk)))
 
 

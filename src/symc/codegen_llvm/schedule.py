@@ -17,7 +17,7 @@ import numpy as np
 
 from symc.codegen_llvm.contract.spec import VectorTarget
 from symc.codegen_llvm.sizes import ceil_div
-from symc.codegen_llvm.space import Access, Space, Work, is_scratch, merged, reordered
+from symc.codegen_llvm.space import Access, Space, Work, is_scratch, merged, reordered, side_by_side
 from symc.ir.dims import Size, size_product
 from symc.ir.nest import Operand
 from symc.ir.ops.reduce import BLOCK, LANES
@@ -66,7 +66,9 @@ def scheduled(space: Space, operands: Sequence[Operand], target: VectorTarget) -
     if not columns:
         return Schedule(space, columns, width, 1)
     width = shrunk(width, space.sizes[-1])
-    return Schedule(space, columns, width, _chunk(space, width))
+    chunk = _chunk(space, width)
+    local = {i for i, operand in enumerate(operands) if operand.role == "scratch"}
+    return Schedule(side_by_side(space, local, chunk), columns, width, chunk)
 
 
 def shrunk(width: int, size: Size) -> int:

@@ -11,7 +11,7 @@ order of the reduced axes and of the iteration space.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -304,6 +304,27 @@ def _merge(work: Work, axis: int) -> Work:
 def reordered(space: Space, outer: Sequence[int]) -> Space:
     """The space with its outer axes in the order `outer`."""
     return space.map(lambda work: _picked(work, [*outer, *range(space.outer, len(work.sizes))]))
+
+
+def side_by_side(space: Space, operands: Collection[int], columns: int) -> Space:
+    """The space with `columns` copies of each element of `operands`, one per last outer index."""
+    axis = space.outer - 1
+
+    def spread(form: Affine) -> Affine:
+        factors = [factor * columns for factor in form.factors]
+        factors[axis] = 1
+        return Affine(tuple(factors), form.offset * columns)
+
+    def change(access: Access) -> Access:
+        return replace(access, at=spread(access.at)) if access.operand in operands else access
+
+    return space.map(
+        lambda work: replace(
+            work,
+            loads=tuple(change(load) for load in work.loads),
+            writes=tuple(replace(w, access=change(w.access)) for w in work.writes),
+        )
+    )
 
 
 def is_scratch(operands: Sequence[Operand], access: Access) -> bool:
