@@ -24,10 +24,6 @@ def _float_or_int_power(b: Any, x: Any, y: Any) -> Any:
     return math.pow(b, x, y) if b.dtype(x).kind == "f" else _integer_power(b, x, y)
 
 
-def _softplus(b: Any, x: Any) -> Any:
-    return math.softplus(b, x)
-
-
 def _integer_power(b: Any, x: Any, y: Any) -> Any:
     dtype = b.dtype(x)
     zero, one = b.const(0, dtype), b.const(1, dtype)
@@ -70,7 +66,7 @@ TANH: Final = unary("tanh", math.tanh, tangent=lambda t, y, x: t - t * y * y)
 SIGMOID: Final = unary("sigmoid", math.sigmoid, tangent=lambda t, y, x: t * (y * (1.0 - y)))
 SOFTPLUS: Final = unary(
     "softplus",
-    _softplus,
+    math.softplus,
     tangent=lambda t, y, x: t * term.make(SIGMOID, x),
 )
 SIN: Final = unary(
