@@ -1,0 +1,1 @@
+"""What a user touches: symbolic values, specs, array functions, compiled functions, transforms."""

@@ -49,3 +49,8 @@ def carried_by(nodes: Sequence[Node]) -> tuple[Constraint, ...]:
             for constraint in _carried.get(result, ()):
                 found.setdefault((constraint.left, constraint.right), constraint)
     return tuple(found.values())
+
+
+def of(value: Value) -> tuple[Constraint, ...]:
+    """The constraints that one value carries."""
+    return _carried.get(value, ())

@@ -1,0 +1,195 @@
+"""Signatures of traced functions: which arguments are static, declared, donated, and their names.
+
+before: a Python function and the keywords of `sc.jit`.  after: the tree of a call's arguments with
+static ones wrapped (they compare by value and have no leaves), and the declared type of each leaf.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optree
+
+from symc.frontend.spec import Spec, spec, tensor_type
+from symc.ir.errors import DTypeError, ParseError, ShapeError, message
+from symc.ir.locations import here
+from symc.ir.types import TensorType
+
+NAMESPACE = "symc"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The keywords of `sc.jit` that concern arguments."""
+
+    in_specs: Any = None
+    static_argnums: tuple[int, ...] = ()
+    static_argnames: tuple[str, ...] = ()
+    donate_argnums: tuple[int, ...] = ()
+
+
+class Static:
+    """A static argument in its place in the tree; equal when type and value are."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Static)
+            and type(self.value) is type(other.value)
+            and bool(self.value == other.value)
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value))
+
+    def __repr__(self) -> str:
+        return f"Static({self.value!r})"
+
+
+optree.register_pytree_node(
+    Static,
+    lambda static: ((), static),
+    lambda static, _: static,
+    namespace=NAMESPACE,
+)
+
+
+class Signature:
+    """What is known of a function's arguments before any call."""
+
+    def __init__(self, fn: Callable[..., Any], choices: Choices) -> None:
+        try:
+            parameters = list(inspect.signature(fn).parameters.values())
+        except (TypeError, ValueError):
+            parameters = []
+        self.parameters = [parameter.name for parameter in parameters]
+        self.choices = choices
+        self.specs = _declared(parameters, choices.in_specs, getattr(fn, "__name__", "function"))
+
+    def marked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The arguments as one tree, static ones wrapped."""
+        named = set(self.choices.static_argnames)
+        count = len(args)
+        static = {number + count if number < 0 else number for number in self.choices.static_argnums}
+        static |= {i for i, name in enumerate(self.parameters[:count]) if name in named}
+        if not static and not named:
+            return args, kwargs
+        marked = tuple(_wrapped(a, i) if i in static else a for i, a in enumerate(args))
+        return marked, {k: _wrapped(v, k) if k in named else v for k, v in kwargs.items()}
+
+    def leaves(self, tree: optree.PyTreeSpec) -> list[LeafPlace]:
+        """Where each leaf of `(args, kwargs)` stands."""
+        places = []
+        for path in optree.treespec_paths(tree):
+            kind, first, *rest = path
+            name, number = (str(first), None) if kind else (self._parameter(first), first)
+            declared = self.specs.get(name)
+            for part in rest:
+                declared = _child(declared, part)
+            if declared is not None and not isinstance(declared, TensorType):
+                declared = None
+            donated = number is not None and number in self.choices.donate_argnums
+            text = name + "".join(f"[{part!r}]" for part in rest)
+            places.append(LeafPlace(text, declared, donated))
+        return places
+
+    def _parameter(self, number: int) -> str:
+        return self.parameters[number] if number < len(self.parameters) else f"args[{number}]"
+
+
+@dataclass(frozen=True, slots=True)
+class LeafPlace:
+    """A leaf's name in messages, its declared type, and whether its array is donated."""
+
+    name: str
+    declared: TensorType | None
+    donated: bool
+
+
+def _wrapped(value: Any, place: object) -> Any:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise DTypeError(
+            message(
+                f"static argument {place} is not hashable",
+                got=type(value).__name__,
+                expected="a value that compares and hashes by content",
+                where=here(),
+            )
+        ) from error
+    return Static(value)
+
+
+def _child(declared: Any, part: Any) -> Any:
+    """The declaration of one part of a container."""
+    if isinstance(declared, dict):
+        return declared.get(part)
+    if isinstance(declared, list | tuple) and isinstance(part, int) and part < len(declared):
+        return declared[part]
+    return None
+
+
+def _declared(
+    parameters: Sequence[inspect.Parameter], in_specs: Any, title: str
+) -> dict[str, Any]:
+    """Declared types by parameter, from `in_specs` or else from annotations."""
+    if in_specs is not None:
+        listed = list(in_specs) if isinstance(in_specs, list | tuple) else [in_specs]
+        names = [parameter.name for parameter in parameters]
+        if len(listed) > len(names):
+            raise ShapeError(
+                message(f"{title}: in_specs", got=len(listed), expected=f"at most {len(names)}",
+                        where=here())
+            )
+        pairs = zip(names, listed, strict=False)
+        return {name: _types(s, f"{title}: {name}") for name, s in pairs if s is not None}
+    found = {}
+    for parameter in parameters:
+        declared = _annotation(parameter.annotation)
+        if declared is not None:
+            found[parameter.name] = tensor_type(declared, f"{title}: {parameter.name}")
+    return found
+
+
+def _annotation(annotation: Any) -> Spec | None:
+    """A spec written as an annotation; other annotations are left alone."""
+    if isinstance(annotation, Spec):
+        return annotation
+    if not isinstance(annotation, str):
+        return None
+    text = annotation.strip("'\"")
+    if "[" not in text:
+        return None
+    try:
+        return spec(text)
+    except (ParseError, DTypeError):
+        return None
+
+
+def _types(declared: Any, subject: str) -> Any:
+    """A tree of specs as a tree of types."""
+    if isinstance(declared, dict):
+        return {key: _types(value, subject) for key, value in declared.items()}
+    if isinstance(declared, list | tuple):
+        return [_types(value, subject) for value in declared]
+    if declared is None:
+        return None
+    return tensor_type(spec(declared), subject)
+
+
+def example(leaf: Any) -> Any:
+    """An array of a spec's dtype and shape (named dims as 2, 3, ...), or the leaf itself."""
+    if not isinstance(leaf, Spec):
+        return leaf
+    names = list(dict.fromkeys(part for part in leaf.shape if isinstance(part, str)))
+    sizes = [part if isinstance(part, int) else names.index(part) + 2 for part in leaf.shape]
+    return np.zeros(sizes, leaf.dtype)

@@ -1,0 +1,149 @@
+"""From free values to an `Entry`: which values are inputs, states and hidden constants.
+
+before: results and updates as values of a free graph, and the values that are to be inputs.  after: a
+closed `Function` and the roles of its params.  What the results reach besides the inputs must be
+shared variables or captured arrays; all else is reported as missing or leaked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from symc.frontend import constraints
+from symc.frontend.operand import CapturedValue, StateValue, VarValue
+from symc.ir.core import Constraint, Function, Node, Value, reachable
+from symc.ir.dims import Symbol, symbols
+from symc.ir.entry import Entry, InputInfo
+from symc.ir.errors import MissingInputError, TracerError, message
+from symc.ir.locations import here
+from symc.ir.program import Accept
+from symc.ir.types import BOOL, TensorType, is_float
+
+if TYPE_CHECKING:
+    from symc.frontend.shared import Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """An entry and the shared variables that its states stand for."""
+
+    entry: Entry
+    states: tuple[Shared, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The new value of a shared variable."""
+
+    shared: Shared
+    value: Value
+
+
+def accepted(type: TensorType) -> int:
+    """What an input of a declared type takes without conversion, as bits of `Accept`."""
+    if type.rank:
+        return Accept.ARRAY
+    numbers = Accept.ARRAY | Accept.BOOL
+    if type.dtype == BOOL:
+        return numbers
+    return numbers | Accept.INT | (Accept.FLOAT if is_float(type.dtype) else 0)
+
+
+def build(
+    name: str,
+    inputs: Sequence[Value],
+    infos: Sequence[InputInfo],
+    results: Sequence[Value],
+    updates: Sequence[Update] = (),
+    *,
+    assumed: Iterable[Constraint] = (),
+) -> Traced:
+    """The entry that computes `results` and `updates` from `inputs`."""
+    wanted = (*results, *(update.value for update in updates))
+    nodes, free = reachable(wanted, stop=inputs)
+    states: dict[Shared, None] = {}
+    captured: list[CapturedValue] = []
+    for value in free:
+        match value:
+            case StateValue():
+                states[value.shared] = None
+            case CapturedValue():
+                captured.append(value)
+            case _:
+                raise _free(name, value)
+    states.update(dict.fromkeys(update.shared for update in updates))
+    ordered = sorted(states, key=lambda shared: shared.serial)
+    params = (*inputs, *(shared.value for shared in ordered), *captured)
+    _check_bound(name, params, nodes)
+    function = Function(
+        name, params, tuple(nodes), wanted, (*constraints.carried_by(nodes), *assumed)
+    )
+    entry = Entry(
+        function,
+        tuple(infos),
+        states=tuple(shared.name or f"shared{i}" for i, shared in enumerate(ordered)),
+        constants=tuple(value.array for value in captured),
+        updates=tuple(ordered.index(update.shared) for update in updates),
+    )
+    return Traced(entry, tuple(ordered))
+
+
+def _free(name: str, value: Value) -> MissingInputError | TracerError:
+    if isinstance(value, VarValue):
+        return MissingInputError(
+            message(
+                f"{name}: the outputs depend on {value.name}, which is not an input",
+                got=f"{value.name}: {value.type}, declared at {value.location}",
+                where=here(),
+                advice=f"add {value.name} to the inputs, or to givens=",
+            )
+        )
+    return TracerError(
+        message(
+            f"{name}: a value of another trace was used (a leaked tracer)",
+            got=f"{value.name or 'value'}: {value.type}",
+            expected="values made in this trace, shared variables, arrays",
+            where=here(),
+            advice="pass it as an argument",
+        )
+    )
+
+
+def _check_bound(name: str, params: Sequence[Value], nodes: Sequence[Node]) -> None:
+    """Every size that the program needs must be the size of an axis of some param."""
+    bound: set[Symbol] = set()
+    for param in params:
+        for size in param.type.shape:
+            found = symbols(size)
+            if len(found) == 1 and str(size) == next(iter(found)).name:
+                bound |= found
+    seen: set[TensorType] = set()
+    for value in (*params, *(result for node in nodes for result in node.results)):
+        if value.type in seen:
+            continue
+        seen.add(value.type)
+        missing = value.type.symbols() - bound
+        if missing:
+            raise _unbound(name, value, min(symbol.name for symbol in missing))
+
+
+def _unbound(name: str, value: Value, missing: str) -> MissingInputError:
+    place = here() if value.node is None else value.node.locations[0]
+    return MissingInputError(
+        message(
+            f"{name}: no input has the size {missing}",
+            got=f"a value of type {value.type}",
+            expected=f"an input with an axis of size {missing}",
+            where=place,
+            advice="add the variable that the size comes from to the inputs",
+        )
+    )
+
+
+def literal_types(arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...]:
+    """The static types of concrete arrays."""
+    return tuple(TensorType(array.dtype, array.shape) for array in arrays)

@@ -1,0 +1,82 @@
+"""Tracing a Python function: from argument types to a program.
+
+before: a function of trees of arrays, and the type of each leaf.  after: a `Trace`: the program and the
+tree that its results form.  The function's Python code runs once; what it leaks raises TracerError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optree
+
+from symc.frontend import scope
+from symc.frontend.expr import Expr, lift
+from symc.frontend.operand import Operand
+from symc.frontend.signature import LeafPlace, Static
+from symc.frontend.specialise import Leaf
+from symc.frontend.trace import Traced, accepted, build
+from symc.ir.core import Value
+from symc.ir.entry import InputInfo
+from symc.ir.program import Accept
+from symc.ir.types import BOOL, F64, I64, TensorType
+from symc.runtime.executable import Structure
+
+_WEAK_ACCEPT = {BOOL: Accept.BOOL, I64: Accept.INT, F64: Accept.FLOAT}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A traced function: its program, and how results are put together."""
+
+    traced: Traced
+    tree: optree.PyTreeSpec
+
+
+def trace(
+    fn: Callable[..., Any],
+    tree: optree.PyTreeSpec,
+    leaves: Sequence[Leaf],
+    places: Sequence[LeafPlace],
+    types: Sequence[TensorType],
+) -> Trace:
+    """Run `fn` on symbolic leaves of `types`."""
+    title = getattr(fn, "__name__", "function")
+    values = [Value(type, name=p.name) for type, p in zip(types, places, strict=True)]
+    with scope.enter(title):
+        symbols = [
+            Expr(Operand(value, leaf.weak), name=value.name)
+            for value, leaf in zip(values, leaves, strict=True)
+        ]
+        args, kwargs = optree.tree_unflatten(tree, symbols)
+        made = fn(*map(unwrapped, args), **{k: unwrapped(v) for k, v in kwargs.items()})
+        results, out_tree = optree.tree_flatten(made)
+        outputs = [lift(r, f"{title}: result").__symc_operand__().value for r in results]
+    infos = [
+        InputInfo(place.name, _accept(type, leaf), place.donated)
+        for place, type, leaf in zip(places, types, leaves, strict=True)
+    ]
+    traced = build(title, values, infos, outputs)
+    return Trace(traced, out_tree)
+
+
+def unwrapped(argument: Any) -> Any:
+    """A static argument's value."""
+    return argument.value if isinstance(argument, Static) else argument
+
+
+def _accept(type: TensorType, leaf: Leaf) -> int:
+    if leaf.declared is not None:
+        return accepted(type)
+    return _WEAK_ACCEPT[type.dtype] if leaf.weak else Accept.ARRAY
+
+
+def structure_of(tree: optree.PyTreeSpec) -> Structure | None:
+    """How native calls hand out results of this form; None when only Python can form it."""
+    if tree.is_leaf():
+        return Structure.SINGLE
+    if tree.type is tuple and all(child.is_leaf() for child in tree.children()):
+        return Structure.TUPLE
+    return Structure.NONE if tree.type is type(None) else None
