@@ -61,14 +61,18 @@ def log_of(b: Builder, minus_k: Lanes, fraction: Lanes, f: Format) -> Lanes:
 
 def log_of_pair(b: Builder, minus_k: Lanes, fraction: Lanes, low: Lanes | None) -> Lanes:
     """k log 2 + log(1 + fraction + low) in f64; `low` is far below `fraction`."""
+    near = b.add(fraction, beyond_linear(b, minus_k, fraction, low))
+    return b.fma(minus_k, b.const(-LN2_F64[0], F64), near)
+
+
+def beyond_linear(b: Builder, minus_k: Lanes, fraction: Lanes, low: Lanes | None) -> Lanes:
+    """What `log_of_pair` has beyond `fraction` and k times the first part of log 2."""
     half, rest = _series(b, fraction)
-    high_2, low_2 = (b.const(-part, F64) for part in LN2_F64)
-    small = b.mul(minus_k, low_2)
+    small = b.mul(minus_k, b.const(-LN2_F64[1], F64))
     if low is not None:  # low / (1 + fraction), to a few bits
         slope = b.fma(fraction, fraction, b.neg(fraction))
         small = b.add(small, b.fma(low, slope, low))
-    near = b.sub(fraction, b.sub(half, b.add(rest, small)))
-    return b.fma(minus_k, high_2, near)
+    return b.sub(b.add(rest, small), half)
 
 
 def _series(b: Builder, fraction: Lanes) -> tuple[Lanes, Lanes]:
