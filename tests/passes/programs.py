@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from symc.ir.dims import Size, substitute, symbol
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.evaluate import evaluate
 from symc.ir.program import Program
-from symc.ir.term import Term, apply_op, constant, full, iota, make, where
-from symc.ir.types import BOOL, F32, F64, I32, I64, TensorType
+from symc.ir.term import Term, apply_op, full, iota, make, where
+from symc.ir.types import F32, F64, I64, TensorType
 from symc.passes import buffers, plan_build
 from symc.passes.plan import Plan
 
@@ -91,7 +92,6 @@ def draw(type: TensorType, rng: np.random.Generator, dims: dict[str, int]) -> np
             return np.asarray(rng.normal(size=shape)).astype(type.dtype)
 
 
-
 def softmax(x: Term) -> Term:
     """Over the last axis."""
     rows, axes = x.shape, tuple(range(x.rank - 1))
@@ -148,7 +148,7 @@ def dot(a: Term, b: Term, contract: tuple[int, int] = (1, 0)) -> Term:
 def training_step(sizes: Sequence[int], batch: Size, *, momentum: bool = False) -> Entry:
     """One SGD step of a tanh network with softmax and cross-entropy, derivatives by hand."""
     x, labels = given("x", batch, sizes[0]), given("labels", batch, dtype=I64)
-    layers = list(zip(sizes, sizes[1:], strict=False))
+    layers = list(pairwise(sizes))
     weights = [given(f"W{i}", a, b) for i, (a, b) in enumerate(layers)]
     biases = [given(f"b{i}", b) for i, (_, b) in enumerate(layers)]
     speeds = [given(f"v{i}", a, b) for i, (a, b) in enumerate(layers)] if momentum else []
@@ -174,12 +174,13 @@ def training_step(sizes: Sequence[int], batch: Size, *, momentum: bool = False) 
             news = [weights[i] - v * 0.1, biases[i] - db * 0.1, v, *news]
         else:
             news = [weights[i] - dw * 0.1, biases[i] - db * 0.1, *news]
-    states = [s for group in zip(weights, biases, *([speeds] if momentum else []), strict=True)
-              for s in group]
+    states = [
+        s
+        for group in zip(weights, biases, *([speeds] if momentum else []), strict=True)
+        for s in group
+    ]
     params = [t.value for t in (x, labels, *states)]
-    return entry_of(
-        function(params, [loss, *news]), states=len(states), updates=range(len(states))
-    )
+    return entry_of(function(params, [loss, *news]), states=len(states), updates=range(len(states)))
 
 
 def shared_program(rng: np.random.Generator, steps: int, rows: Size) -> Function:
@@ -327,8 +328,8 @@ def _product(r: _Random) -> Term | None:
     for i in range(2):
         for j in range(2):
             if x.shape[i] == y.shape[j]:
-                return make(ops.TANH, dot(x, y, (i, j))) if r.rng.random() < 0.5 else dot(
-                    x, y, (i, j)
+                return (
+                    make(ops.TANH, dot(x, y, (i, j))) if r.rng.random() < 0.5 else dot(x, y, (i, j))
                 )
     return None
 

@@ -250,7 +250,7 @@ def _store(
         count = int(np.prod([shape[axis] for axis in store.reduced], dtype=np.int64))
         result = combine_tree(store.reducer, moved.reshape(rows, count)).reshape(sizes)
         first = _grid(point, sizes)
-        rest = iter(first[len(point):])
+        rest = iter(first[len(point) :])
         points = (
             *first[: len(point)],
             *(

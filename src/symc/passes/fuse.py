@@ -22,7 +22,7 @@ from symc.ir.core import Function, Node
 from symc.ir.errors import CompileError, message
 from symc.ir.ops.record import Kind
 from symc.passes.fuse_anchor import contract, join_rows, place_pieces, place_scatter
-from symc.passes.fuse_group import in_order
+from symc.passes.fuse_group import Shape, in_order
 from symc.passes.fuse_index import compose
 from symc.passes.fuse_merge import merged
 from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, view_map
@@ -43,10 +43,15 @@ def _source(p: Partition, node: Node) -> None:
     if not p.in_body(node.results[0]):
         return
     inline, buffered = p.split(node.results[0])
+    ramp = "axis" in node.attrs
     for group, uses in inline.items():
+        if ramp and group.shape is Shape.CONTRACT:
+            buffered += uses
+            continue
+        group.ramps = group.ramps or ramp
         p.join(node, group, uses)
     if buffered:
-        p.own(node, buffered)
+        p.own(node, buffered).ramps = ramp
 
 
 def _view(p: Partition, node: Node) -> None:

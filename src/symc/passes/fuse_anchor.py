@@ -15,6 +15,7 @@ from symc.ir.ops import attributes
 from symc.passes.fuse_cost import LIMIT
 from symc.passes.fuse_group import Group, Reduction, Shape, Store, current, reaches
 from symc.passes.fuse_index import (
+    ZERO,
     Index,
     axes_of,
     coordinate,
@@ -104,7 +105,7 @@ def _add_reduction(p: Partition, node: Node, group: Group, index: Index) -> None
             place.append(next(rest))
             continue
         chosen.append(_inner_axis(p, group, free, size))
-        place.append(coordinate(chosen[-1]))
+        place.append(ZERO if size == 1 else coordinate(chosen[-1]))
     where = tuple(place)
     group.members.add(node)
     group.cost += 4
@@ -135,7 +136,9 @@ def contract(p: Partition, node: Node) -> None:
         others = [use for g, other in inline.items() if g is not group for use in other]
         others += buffered
         index = uses[0].index
-        if group.shape is not Shape.MAP or index is None or not _one_place(p, group, uses, value):
+        if group.shape is not Shape.MAP or group.ramps or index is None:
+            continue
+        if not _one_place(p, group, uses, value):
             continue
         if others and not p.may_store(value, group, uses, others):
             continue

@@ -30,7 +30,7 @@ class Shape(Enum):
 
     MAP = "map"  # every store enumerates the whole frame
     ROW = "row"  # outer axes, and stages over inner axes
-    CONTRACT = "contract"  # a contraction and what is computed from each of its elements
+    CONTRACT = "contract"  # a contraction and what is computed from each element; no ramps
     FIXED = "fixed"  # writes part of a buffer; takes producers but nothing else
 
 
@@ -70,6 +70,7 @@ class Group:
     contract: tuple[Node, Index] | None = None
     effect: Node | None = None  # the node whose result a FIXED group writes
     successors: list[Group] = field(default_factory=list)
+    ramps: bool = False  # some member is an index of the frame
     cost: int = 0
     lo: int = 1 << 62
     hi: int = -1
@@ -156,6 +157,7 @@ def absorb(keep: Group, gone: Group) -> None:
     keep.reductions.update(gone.reductions)
     keep.contract = keep.contract or gone.contract
     keep.successors += gone.successors
+    keep.ramps = keep.ramps or gone.ramps
     keep.cost += gone.cost
     keep.note(gone.lo)
     keep.note(gone.hi)

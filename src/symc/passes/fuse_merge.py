@@ -73,6 +73,8 @@ def _fit(
         return False
     if Shape.FIXED in (a.shape, b.shape) or (a.contract and b.contract):
         return False
+    if (a.contract or b.contract) and (a.ramps or b.ramps):
+        return False
     whole = axes_of(i) == p.live(a), axes_of(j) == p.live(b)
     if Shape.ROW not in (a.shape, b.shape):
         return all(whole) or _as_rows(p, value, first, second)
