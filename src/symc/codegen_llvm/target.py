@@ -38,6 +38,8 @@ def _llvm() -> ModuleType:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    # Addresses are final as they are written; this pass took most of the time of small loops.
+    llvm.set_option("symc", "-disable-lsr")
     return llvm
 
 
