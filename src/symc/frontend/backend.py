@@ -15,6 +15,7 @@ import numpy as np
 from symc.frontend.trace import Traced
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
+from symc.ir.errors import ShapeError, message
 from symc.ir.evaluate import evaluate
 from symc.ir.options import Options
 from symc.runtime.executable import Callable, Structure
@@ -38,6 +39,7 @@ class Loaded:
 
     def call(self, arrays: Sequence[np.ndarray], structure: int = TUPLE) -> Any:
         """Run; the outputs as `structure` says."""
+        require_fit(self.traced.entry, arrays)
         results = self.run(*arrays)
         if structure == NONE:
             return None
@@ -58,18 +60,38 @@ def load(traced: Traced, options: Options) -> Loaded:
     return Loaded(traced, options)
 
 
-def accepts(entry: Entry, arrays: Sequence[np.ndarray]) -> bool:
-    """Whether the sizes of inputs fit an entry and its constraints hold."""
-    inputs = entry.function.params[: len(entry.inputs)]
+def bound_sizes(entry: Entry, arrays: Sequence[np.ndarray]) -> dict[str, Size]:
+    """The named sizes as the arrays have them; the first axis of a name decides."""
     sizes: dict[str, Size] = {}
-    for param, array in zip(inputs, arrays, strict=True):
+    for param, array in zip(entry.function.params, arrays, strict=False):
         for size, got in zip(param.type.shape, array.shape, strict=True):
             if isinstance(size, Dim):
                 sizes.setdefault(str(size), got)
-    for param, array in zip(inputs, arrays, strict=True):
+    return sizes
+
+
+def accepts(entry: Entry, arrays: Sequence[np.ndarray]) -> bool:
+    """Whether the sizes of inputs fit an entry and its constraints hold."""
+    sizes = bound_sizes(entry, arrays)
+    for param, array in zip(entry.function.params, arrays, strict=False):
         if tuple(substitute(size, sizes) for size in param.type.shape) != array.shape:
             return False
     return all(
-        substitute(c.left, sizes) == substitute(c.right, sizes)
-        for c in entry.function.constraints
+        substitute(c.left, sizes) == substitute(c.right, sizes) for c in entry.function.constraints
     )
+
+
+def require_fit(entry: Entry, arrays: Sequence[np.ndarray]) -> None:
+    """Raise ShapeError for the first constraint that does not hold."""
+    sizes = bound_sizes(entry, arrays)
+    for constraint in entry.function.constraints:
+        left, right = substitute(constraint.left, sizes), substitute(constraint.right, sizes)
+        if left != right:
+            raise ShapeError(
+                message(
+                    f"{entry.function.name}: {constraint.message}",
+                    got=f"{constraint.left} = {left}, {constraint.right} = {right}",
+                    expected="equal sizes",
+                    where=constraint.location,
+                )
+            )

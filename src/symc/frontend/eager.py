@@ -8,6 +8,7 @@ symbolic where that can be.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, Final
@@ -32,7 +33,7 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     """`body(*args, **kwargs)` on concrete values."""
     operands = _operand_count(body)
     marked = (
-        (*args[:operands], *map(_marked, args[operands:])),
+        (*map(_spelled, args[:operands]), *map(_marked, args[operands:])),
         {name: _marked(value) for name, value in kwargs.items()},
     )
     given, tree = optree.tree_flatten(marked, namespace=NAMESPACE)
@@ -52,9 +53,16 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 
 @lru_cache(maxsize=None)
 def _operand_count(body: Callable[..., Any]) -> int:
-    """How many leading parameters are arrays: the positional-only ones."""
+    """How many leading arguments are operands: the positional-only ones, or all."""
     kinds = [parameter.kind for parameter in inspect.signature(body).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return sys.maxsize
     return kinds.count(inspect.Parameter.POSITIONAL_ONLY)
+
+
+def _spelled(argument: Any) -> Any:
+    """An operand, or text such as the subscripts of einsum."""
+    return Static(argument) if isinstance(argument, str) else argument
 
 
 def _marked(argument: Any) -> Any:

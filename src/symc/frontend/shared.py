@@ -16,6 +16,7 @@ from symc.frontend.expr import Expr
 from symc.frontend.operand import Operand, StateValue
 from symc.frontend.spec import Spec, checked_type, compiled_dtype
 from symc.ir.types import TensorType
+from symc.runtime.executable import State
 
 _serial: Final = count()
 
@@ -27,7 +28,7 @@ class Shared(Expr):
 
     def __init__(self, array: np.ndarray, name: str | None) -> None:
         self.serial = next(_serial)
-        self.state = array
+        self.state = State(array, name or "")
         self.value_name = name
         type = checked_type(TensorType(array.dtype, array.shape), name or "shared")
         self.value = StateValue(type, self)
@@ -40,27 +41,28 @@ class Shared(Expr):
     @property
     def spec(self) -> Spec:
         """Dtype and shape of the contents."""
-        return Spec(self.dtype, self.state.shape)
+        return Spec(self.dtype, self.value.type.shape)  # type: ignore[arg-type]
 
     def get(self, copy: bool = True) -> np.ndarray:
         """The contents; with `copy=False` a read-only view that later calls may change."""
-        if copy:
-            return self.state.copy()
-        view = self.state.view()
-        view.setflags(write=False)
-        return view
+        contents: np.ndarray = self.state.get(copy)
+        return contents
 
     def set(self, value: Any) -> None:
         """Replace the contents; same dtype (safe casts allowed) and shape."""
         subject = f"shared {self.value_name or ''}.set"
         array = argument(value, self.type, subject)
         check_sizes([self.type], [array], [subject])
-        np.copyto(self.state, array)
+        self.state.set(array)
 
 
-def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:
-    """A shared variable that holds a copy of `value` (the array itself with `borrow=True`)."""
-    array = as_array(value, f"shared {name or ''}".strip())
-    compiled_dtype(array.dtype, f"shared {name or ''}".strip())
-    usable = borrow and array.flags.c_contiguous and array.flags.writeable and array.flags.aligned
-    return Shared(array if usable else np.array(array, order="C", copy=True), name)
+def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:  # noqa: ARG001
+    """A shared variable that holds `value`.
+
+    `borrow=True` allows symc to keep the array itself; it copies all the same, since updates need
+    memory of their own.
+    """
+    subject = f"shared {name or ''}".strip()
+    array = as_array(value, subject)
+    compiled_dtype(array.dtype, subject)
+    return Shared(np.require(array, None, ["C", "A"]).reshape(array.shape), name)
