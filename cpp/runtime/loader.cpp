@@ -16,7 +16,6 @@ namespace symc {
 namespace {
 
 const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-constexpr std::size_t largest_image = std::size_t{1} << 30;
 
 [[noreturn]] void fail(const std::string &why) {
   throw Error(ErrorKind::Load, "cannot load object code: " + why);
@@ -120,15 +119,13 @@ struct Linker::Parts {
 
   void place(Section &s) {
     const std::uint64_t align = std::max<std::uint64_t>(s.header.sh_addralign, 1);
-    if (align > page || (align & (align - 1)) != 0 || s.header.sh_size > largest_image) {
-      fail("section " + s.name + " has impossible size or alignment");
+    if (align > page || (align & (align - 1)) != 0 || s.header.sh_type == SHT_NOBITS) {
+      fail("section " + s.name + " has an impossible type or alignment");
     }
+    (void)part(file, s.header.sh_offset, s.header.sh_size);
     used = round_up(used, align);
     s.place = used;
     used += s.header.sh_size;
-    if (used > largest_image) {
-      fail("larger than 1 GiB");
-    }
   }
 
   void lay_out() {
@@ -153,11 +150,11 @@ struct Linker::Parts {
     used = round_up(used + 8 * got_slots(), page);
   }
 
-  /* An upper bound of the global offset table: one slot per symbol, when there is any use of it. */
+  /* An upper bound of the global offset table: one slot per symbol of the one symbol table. */
   [[nodiscard]] std::size_t got_slots() const {
     for (const Section &s : sections) {
       if (s.header.sh_type == SHT_SYMTAB) {
-        return s.header.sh_size / sizeof(Elf64_Sym);
+        return part(file, s.header.sh_offset, s.header.sh_size).size() / sizeof(Elf64_Sym);
       }
     }
     return 0;
@@ -179,11 +176,12 @@ public:
   Relocator(const std::vector<Section> &sections, std::span<const std::byte> file, Image &image)
       : sections_(sections), file_(file), image_(image) {}
 
+  /* An object has one symbol table; a second would have no slots. */
   void read_symbols() {
-    for (const Section &s : sections_) {
-      if (s.header.sh_type == SHT_SYMTAB) {
-        read_table(s);
-      }
+    const auto is_table = [](const Section &s) { return s.header.sh_type == SHT_SYMTAB; };
+    const auto table = std::ranges::find_if(sections_, is_table);
+    if (table != sections_.end()) {
+      read_table(*table);
     }
   }
 
