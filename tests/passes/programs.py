@@ -1,4 +1,4 @@
-"""Programs for the tests of fusion, lowering and buffers, and the comparison that all of them make."""
+"""Programs for the tests of fusion, lowering and buffers, and the comparison they all make."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from symc.ir.evaluate import evaluate
 from symc.ir.program import Program
 from symc.ir.term import Term, apply_op, full, iota, make, where
 from symc.ir.types import F32, F64, I64, TensorType
+from symc.ir.verify_nest import verify_nest
 from symc.passes import buffers, plan_build
 from symc.passes.plan import Plan
 
@@ -51,6 +52,8 @@ def entry_of(
 def compiled(entry: Entry) -> tuple[Plan, Program]:
     """The plan and the program, with one launch per nest."""
     plan = plan_build.run(entry)
+    for step in plan.steps:
+        verify_nest(step.nest)
     return plan, buffers.run(plan, plain_launches(plan))
 
 

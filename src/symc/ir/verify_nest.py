@@ -165,7 +165,8 @@ class _Check:
             self.refuse("a store depends on an axis that is reduced", str(store.map))
         self.access(operand, store.map, store.gathers, space)
         plain = store.combine is None and not store.gathers
-        if plain and not injective(store.map, operand.type.shape, space, reduced):
+        own = range(len(self.nest.outer)) if operand.role == "scratch" else ()
+        if plain and not injective(store.map, operand.type.shape, space, reduced.union(own)):
             self.refuse(f"two points store to one element of {operand.name}", str(store.map))
 
     def access(
