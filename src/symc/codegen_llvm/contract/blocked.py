@@ -26,17 +26,21 @@ from symc.codegen_llvm.contract.room import (
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Size
 from symc.codegen_llvm.contract.tile import Panel, tile_sums
+from symc.codegen_llvm.contract.tiles import LEVEL_TWO, PACKED_DEPTH, PACKED_ROWS
 from symc.codegen_llvm.text import Reg, i64
 
 TILE_BYTES = 2048  # scratch for the sums of one tile, where the epilogue is a loop
 
 
 def emit_block(room: Room, corner: Corner) -> None:
-    """Emit one block, right operand in place."""
+    """Emit one block, right operand in place, or copied if the sizes at hand make it worth it."""
+    first, step = corner.b, room.b.row
+    if room.plan.perhaps and room.hooks.load_b is None:
+        first, step = _perhaps_packed(room, corner)
 
     def panel(vectors: int, tail: Tail | None, column: Size) -> None:
-        right = offset(room.e, corner.b, mul(room.e, sub(room.e, column, corner.col), room.b.col))
-        source = Panel(right, room.b.row, room.c.k)
+        right = offset(room.e, first, mul(room.e, sub(room.e, column, corner.col), room.b.col))
+        source = Panel(right, step, room.c.k)
 
         def tile(row: Size, height: int) -> None:
             at = tile_at(room, corner, (row, height), (column, vectors), tail)
@@ -45,6 +49,50 @@ def emit_block(room: Room, corner: Corner) -> None:
         for_row_tiles(room, corner.row, corner.stop, tile)
 
     for_panels(room, corner.col, panel)
+
+
+def _perhaps_packed(room: Room, corner: Corner) -> tuple[Reg, Reg]:
+    """Where the block's columns are, and the bytes from row to row: packed, or as they were."""
+    e, c = room.e, room.c
+    worth = _all(
+        room,
+        _at_least(room, sub(e, corner.stop, corner.row), PACKED_ROWS),
+        _at_least(room, c.k, PACKED_DEPTH),
+        _at_least(room, room.plan.depth, c.k),
+        _lies_badly(room),
+    )
+    pack, after, before = e.new_label("pack"), e.new_label("after"), e.block
+    e.branch(worth, pack, after)
+    e.open(pack)
+    strip = _strip(room, corner, 0, c.k)
+    pack_strip(room, strip)
+    packed = e.block
+    e.jump(after)
+    e.open(after)
+    first = e.phi("ptr", [(corner.b, before), (strip.packed, packed)])
+    step = e.phi("i64", [(as_reg(room.b.row), before), (i64(strip.pitch), packed)])
+    return first, step
+
+
+def _at_least(room: Room, a: Size, b: Size) -> Reg:
+    return room.e.emit("i1", f"icmp sge i64 {as_reg(a).name}, {as_reg(b).name}")
+
+
+def _all(room: Room, first: Reg, *others: Reg) -> Reg:
+    for other in others:
+        first = room.e.emit("i1", f"and i1 {first.name}, {other.name}")
+    return first
+
+
+def _lies_badly(room: Room) -> Reg:
+    """With few registers (narrow panels) always; else where rows share cache sets, or are many."""
+    e, c = room.e, room.c
+    if room.target.registers < 32:
+        return Reg("true", "i1")
+    over = e.emit("i64", f"and i64 {as_reg(room.b.row).name}, 4095")
+    same_sets = e.emit("i1", f"icmp eq i64 {over.name}, 0")
+    many = _at_least(room, mul(e, c.k, mul(e, c.n, room.lanes.size)), LEVEL_TWO)
+    return e.emit("i1", f"or i1 {same_sets.name}, {many.name}")
 
 
 def tile_at(

@@ -62,7 +62,7 @@ def blocking(c: Contraction, target: VectorTarget) -> Blocking:
         scratch = TILE_BYTES + p.rows * vector
     elif p.kind == "stream":
         scratch = TILE_BYTES + STREAM_BYTES
-    elif p.packed:
+    elif p.packed or p.perhaps:
         scratch = packed_bytes(p.vectors, p.depth + target.lanes(c.dtype), p.rows, vector)
     else:
         scratch = TILE_BYTES

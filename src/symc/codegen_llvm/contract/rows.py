@@ -94,7 +94,7 @@ class _Strip:
     def _holds(self, *, side: bool) -> bool:
         """Whether the left operand's splats stay in registers for the whole strip."""
         splats = self.terms * self.height
-        return (2 if side else 1) * splats + self.terms + 5 <= self.room.target.registers
+        return (2 if side else 1) * splats + self.terms + 7 <= self.room.target.registers
 
     def _left(self) -> list[list[Reg]]:
         return [[self._splat(r, t) for t in range(self.terms)] for r in range(self.height)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from symc.codegen_llvm.contract.room import Room, Tile
 from symc.codegen_llvm.contract.size import add, as_reg, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
-from symc.codegen_llvm.contract.tiles import UNROLLED_DEPTH, splits
+from symc.codegen_llvm.contract.tiles import UNROLLED_DEPTH, UNROLLED_STEPS, splits
 from symc.codegen_llvm.text import Reg, i64
 
 _Sums = list[Reg]
@@ -94,12 +94,17 @@ def tile_sums(
     kernel = _Kernel(room, tile, panel, pointers)
     count = tile.rows * tile.vectors
     first = list(start) if start is not None else [room.lanes.zero()] * count
-    if isinstance(panel.depth, int) and panel.depth <= UNROLLED_DEPTH:
+    if isinstance(panel.depth, int) and panel.depth <= _unrolled_depth(count):
         sums = _unrolled(kernel, panel.depth, first)
     else:
         sets = 1 if panel.packed else splits(room.c, tile.rows, tile.vectors, room.target)
         sums = _looped(kernel, sets, first)
     return [sums[r * tile.vectors : (r + 1) * tile.vectors] for r in range(tile.rows)]
+
+
+def _unrolled_depth(count: int) -> int:
+    """How many steps of k a tile of `count` accumulators may unroll."""
+    return min(UNROLLED_DEPTH, UNROLLED_STEPS // count)
 
 
 def _unrolled(kernel: _Kernel, depth: int, sums: _Sums) -> _Sums:

@@ -21,15 +21,20 @@ _NOMINAL_DEPTH = 512
 _BLOCK_ROWS = 128  # above, rows are cut into groups
 _PACKED_BLOCK_ROWS = 256
 _SHORT_DEPTH = 96  # below, a dot product ends in more shuffles than products
+_TINY_DEPTH = 32  # below, even for one row
+_LONG_DEPTH = 384  # from here on, they are no matter
 _FEW_ROWS = 4
+_LITTLE_REUSE = 16  # rows that a transposed copy of the right operand serves
+_MUCH_REUSE = 96
 _STREAM_COLUMNS = 64
 _FEW_TERMS = 4
 _WALKED_ROWS = 32
 _DEPTH_BYTES = 4096  # of one packed column: k per panel is this over the element size
-_PACKED_ROWS = 24  # rows that pay for packing
-_PACKED_DEPTH = 32
-_LEVEL_TWO = 2 << 20  # bytes of right operand above which AVX-512 code packs as well
-UNROLLED_DEPTH = 8  # a static k up to this needs no loop
+PACKED_ROWS = 24  # rows that pay for packing
+PACKED_DEPTH = 32
+LEVEL_TWO = 2 << 20  # bytes of right operand above which AVX-512 code packs as well
+UNROLLED_DEPTH = 8  # a static k up to this needs no loop ...
+UNROLLED_STEPS = 32  # ... if a tile takes no more multiply-adds than this: longer code spills
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,9 @@ class Plan:
     """How a contraction is cut.
 
     `tile`: rows x vectors accumulators with vectors along the columns, B read in place or packed
-    (`packed`).  `dot`: rows x columns accumulators with vectors along k.  `rows`: few terms, whole
-    rows of the result.  `stream`: one row, all columns of a range of blocks at once.
+    (`packed`; `perhaps`: the sizes of the call decide).  `dot`: rows x columns accumulators with
+    vectors along k.  `rows`: few terms, whole rows of the result.  `stream`: one row, all columns
+    of a range of blocks at once.
     A block is `rows` x `columns`; in it, row tiles are `row_tiles` high, the tallest first.
     """
 
@@ -48,6 +54,7 @@ class Plan:
     rows: int
     columns: int
     packed: bool = False
+    perhaps: bool = False
     depth: int = 0
 
 
@@ -86,8 +93,13 @@ def _busy(target: VectorTarget) -> int:
 def _dots(c: Contraction) -> bool:
     if c.order == "chain" or c.b.row != 1 or c.a.col != 1:
         return False
-    few = isinstance(c.m, int) and c.m < _FEW_ROWS
-    return few or not isinstance(c.k, int) or c.k >= _SHORT_DEPTH
+    if isinstance(c.k, int) and c.k < _TINY_DEPTH:
+        return False
+    m = c.m if isinstance(c.m, int) else _LITTLE_REUSE - 1
+    k = c.k if isinstance(c.k, int) else _LONG_DEPTH
+    if m < _FEW_ROWS or k >= _LONG_DEPTH:
+        return m < _MUCH_REUSE
+    return k >= _SHORT_DEPTH and m < _LITTLE_REUSE
 
 
 def _streams(c: Contraction, target: VectorTarget) -> bool:
@@ -108,11 +120,19 @@ def _packs(c: Contraction, target: VectorTarget) -> bool:
     """Whether contiguous columns are better copied: aligned, in few pages, in few cache sets."""
     if not (isinstance(c.m, int) and isinstance(c.k, int) and isinstance(c.n, int)):
         return False
-    if c.m < _PACKED_ROWS or c.k < _PACKED_DEPTH:
+    if c.m < PACKED_ROWS or c.k < PACKED_DEPTH:
         return False
     size = BYTES[c.dtype]
     same_sets = isinstance(c.b.row, int) and c.b.row * size % 4096 == 0
-    return target.registers < 32 or same_sets or c.k * c.n * size > _LEVEL_TWO
+    return target.registers < 32 or same_sets or c.k * c.n * size > LEVEL_TWO
+
+
+def _may_pack(c: Contraction) -> bool:
+    """Whether only the sizes of the call can tell if a copy is worth it."""
+    if all(isinstance(size, int) for size in (c.m, c.n, c.k)):
+        return False
+    few = isinstance(c.m, int) and c.m < PACKED_ROWS
+    return not few and not (isinstance(c.k, int) and not PACKED_DEPTH <= c.k <= _depth(c))
 
 
 def _depth(c: Contraction) -> int:
@@ -174,6 +194,7 @@ def _tile_plan(c: Contraction, target: VectorTarget, *, packed: bool) -> Plan:
         _block_rows(c.m, rows, _PACKED_BLOCK_ROWS if packed else _BLOCK_ROWS),
         vectors * width,
         packed=packed,
+        perhaps=c.b.col == 1 and not packed and _may_pack(c),
         depth=_depth(c),
     )
 

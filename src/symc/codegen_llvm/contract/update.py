@@ -46,6 +46,7 @@ from symc.codegen_llvm.contract.spec import (
 from symc.codegen_llvm.text import Emitter, Reg, i64
 
 _ROWS = 48  # rows of W in a block
+_NARROW = 32  # columns of W below which adding lanes up costs more than a second pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def emit_update(
     if not u.backward:
         emit_contraction(e, c, blocks, _revising(room, u, hooks, i64(0)), target, scratch)
         return
-    together = u.order == "any" and side_sums_fit(u.m, target.registers)
+    narrow = isinstance(u.n, int) and u.n < _NARROW
+    together = u.order == "any" and not narrow and side_sums_fit(u.m, target.registers)
     with e.loop(*blocks, i64(1)) as block:
         start = as_reg(mul(e, block.index, _ROWS))
         whole = corner_of(room, (), (0, 0))
