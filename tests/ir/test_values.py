@@ -28,7 +28,7 @@ EXACT: dict[str, Callable[..., np.ndarray]] = {
     "ceil": np.ceil,
     "rint": np.rint,
     "trunc": np.trunc,
-    "stop_gradient": np.positive,
+    "stop_gradient": np.copy,
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -161,10 +161,11 @@ def test_float_remainder_is_exact(dtype: type, rng: np.random.Generator) -> None
     rest = value(ops.MOD, x, y)
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(rest, np.remainder(x, y))
-    quotient = value(ops.FLOORDIV, x, y)
-    small = np.abs(x.astype(np.float64) / y.astype(np.float64)) < 2**20
+        small = np.abs(x / y) < 2**20
+        expected = np.floor_divide(x, y)
     assert small.sum() > 100
-    np.testing.assert_array_equal(quotient[small], np.floor_divide(x, y)[small])
+    quotient = value(ops.FLOORDIV, x, y)
+    np.testing.assert_array_equal(quotient[small], expected[small])
 
 
 # --- reductions -----------------------------------------------------------------------------------
@@ -233,9 +234,10 @@ def test_reductions(name: str, rng: np.random.Generator) -> None:
         type = TensorType(DTYPE_NAMES[short], (3, 70, 5))
         for axes in ((0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)):
             (x,) = draw(Case(op, (type,), {}), rng)
-            expected = REDUCTIONS[name](x, axis=axes, **_same_dtype(name, x))
+            with np.errstate(over="ignore"):
+                expected = REDUCTIONS[name](x, axis=axes, **_same_dtype(name, x))
             got = value(op, x, axes=axes)
-            np.testing.assert_allclose(got, expected, rtol=1e-3 if short == "f32" else 1e-9)
+            np.testing.assert_allclose(got, expected, rtol=2e-3 if short == "f32" else 1e-9)
 
 
 def _same_dtype(name: str, x: np.ndarray) -> dict:
@@ -307,18 +309,10 @@ def test_chain_order_is_one_chain_of_fma() -> None:
     b = np.array([[1.0], [1.0], [1.0]], np.float32)
     attrs = {"lhs_batch": (), "rhs_batch": (), "lhs_contract": (1,), "rhs_contract": (0,)}
     assert value(ops.DOT, a, b, **attrs, order="chain") == np.float32([[0.0]])
+    attrs = {"lhs_batch": (), "rhs_batch": (), "lhs_contract": (0,), "rhs_contract": (0,)}
     x = np.float64(1 + 2**-30)
-    square = value(
-        ops.DOT,
-        np.array([x, 1.0]),
-        np.array([x, -x * x]),
-        order="chain",
-        lhs_batch=(),
-        rhs_batch=(),
-        lhs_contract=(0,),
-        rhs_contract=(0,),
-    )
-    assert square == 0.0
+    left, right = np.array([-x * x, x]), np.array([1.0, x])
+    assert value(ops.DOT, left, right, **attrs, order="chain") == 2.0**-60
 
 
 INDEX = np.array([0, 3, -1, 5, -7, 2])
