@@ -238,3 +238,9 @@ def undefined_symbols(text: str, cpu: str) -> list[str]:
                 end = code.index(b"\0", strings + name)
                 names.append(code[strings + name : end].decode())
     return names
+
+
+def assembly(text: str, cpu: str) -> str:
+    """The module as assembly."""
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, opt=2)
+    return machine.emit_assembly(llvm.parse_assembly(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from codegen_llvm.contract_machine import (
     WIDE,
     Case,
     Guarded,
+    assembly,
     build,
     chain_product,
     run,
@@ -67,7 +69,8 @@ def test_products_are_exact_on_small_integers(
     width: str, layout: tuple[bool, bool], names: str, order: str
 ) -> None:
     cases = (("float", 7, 37, 130), ("double", 13, 100, 29), ("i32", 2, 10, 129), ("i64", 1, 9, 97))
-    for dtype, m, n, k in cases:
+    turn = LAYOUTS.index(layout) + (order == "any")
+    for dtype, m, n, k in (cases[turn % 4], cases[(turn + 1) % 4]):
         a = stored(small(dtype, (m, k), 1), layout[0])
         b = stored(small(dtype, (k, n), 2), layout[1])
         out = product(a, b, dtype, names=names, order=order, target=TARGETS[width])
@@ -84,6 +87,26 @@ def test_chain_is_one_ascending_fma_chain(
     b = stored(values("float", (600, 35), 4), layout[1])
     out = product(a, b, "float", names=names, target=TARGETS[width])
     assert np.array_equal(out.view(np.int32), chain_product(a, b).view(np.int32))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_long_sums_are_carried_from_panel_to_panel(layout: tuple[bool, bool]) -> None:
+    for names, dtype in (("", "float"), ("mnk", "double")):
+        a = stored(small(dtype, (27, 1300), 3), layout[0])
+        b = stored(small(dtype, (1300, 21), 4), layout[1])
+        for target in (WIDE, MIDDLE):
+            assert np.array_equal(product(a, b, dtype, names=names, target=target), a @ b)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("names", ["m", "k", "mnk"])
+def test_sizes_of_the_call_decide_on_packing(layout: tuple[bool, bool], names: str) -> None:
+    for target, n in ((WIDE, 1024), (MIDDLE, 45)):
+        for m, k in ((23, 33), (24, 31), (24, 32), (130, 32)):
+            a = stored(values("float", (m, k), 5), layout[0])
+            b = stored(values("float", (k, n), 6), layout[1])
+            out = product(a, b, "float", names=names, target=target)
+            assert np.array_equal(out, chain_product(a, b))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -212,9 +235,20 @@ def test_static_tails_stay_in_bounds(layout: tuple[bool, bool], width: str) -> N
     ("width", "cpu"), [("512", "znver4"), ("256", "znver3"), ("256", "haswell")]
 )
 def test_objects_need_no_external_symbol(width: str, cpu: str) -> None:
-    for dtype, layout in itertools.product(DTYPES, LAYOUTS):
+    for dtype, layout in itertools.product(("float", "i64"), LAYOUTS):
         a = stored(small(dtype, (13, 130), 1), layout[0])
         b = stored(small(dtype, (130, 37), 2), layout[1])
         for names in ("", "mnks"):
             case = case_of(a, b, dtype, names=names, order="any", target=TARGETS[width])
             assert undefined_symbols(build(case).text, cpu) == []
+
+
+def test_hot_loops_keep_their_sums_in_registers() -> None:
+    a, b = small("float", (60, 300), 1), small("float", (300, 500), 2)
+    for cpu, target, sums in (("znver4", WIDE, 24), ("znver3", MIDDLE, 12)):
+        case = case_of(a, b, "float", order="any", target=target)
+        blocks = re.split(r"\n(?=\.LBB)", assembly(build(case).text, cpu))
+        hot = [block for block in blocks if block.count("vfmadd") == sums]
+        assert hot
+        for block in hot:
+            assert not re.search(r"%[yz]mm[^\n]*\(%rsp\)|\(%rsp\)[^\n]*%[yz]mm", block)

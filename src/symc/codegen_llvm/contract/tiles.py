@@ -162,8 +162,9 @@ def _tile_cycles(c: Contraction, rows: int, vectors: int, target: VectorTarget) 
     issue = sums / (1 if wide else 2)
     latency = _LATENCY / splits(c, rows, vectors, target)
     loads = vectors + rows / 2 if wide else (vectors + rows) / 2
-    level_two = vectors * (2.3 if wide else 1.75)
-    return max(issue, latency, loads, level_two) + (0.1 if wide else 0.5)
+    if wide:
+        return max(issue, latency, loads) + 0.35 * vectors + 0.1  # the panel comes from L2
+    return max(issue, latency, loads, 1.75 * vectors) + 0.5
 
 
 def _fits(rows: int, vectors: int, target: VectorTarget) -> bool:
@@ -214,7 +215,8 @@ def _grid_cost(
             if tall and count:
                 kernels += 1
                 cycles += panels * count * _tile_cycles(c, tall, wide, target)
-    return cycles * (1 + 0.015 * (kernels - 1)) * (1 + 0.002 * max(0, 4 - vectors))
+    narrow = (0.02 if target.bits >= 512 else 0.002) * max(0, 4 - vectors)
+    return cycles * (1 + 0.015 * (kernels - 1)) * (1 + narrow)
 
 
 def _dot_plan(c: Contraction, target: VectorTarget) -> Plan:
