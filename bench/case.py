@@ -1,5 +1,4 @@
-"""A case: one row of a benchmark: candidates that do the same work, and the ratio that is asked for.
-"""
+"""A case: one row of a benchmark: candidates that do the same work, and what must be shown."""
 
 from __future__ import annotations
 

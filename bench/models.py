@@ -1,8 +1,8 @@
 """The training step of Theano's 2012 paper, Figure 1, in symc and in its peers.
 
 A multilayer perceptron of any sizes, one minibatch, cross-entropy, plain gradient descent or
-momentum, float32.  Every builder gives a function that does one whole step and leaves the parameters
-changed, as a user of that system would write it for speed.
+momentum, float32.  Every builder gives a function that does one whole step and leaves the
+parameters changed, as a user of that system would write it for speed.
 """
 
 from __future__ import annotations
@@ -91,8 +91,7 @@ def symc_jit_step(spec: Spec, threads: int) -> Step:
     def step(params, x, y):
         value, grads = sc.value_and_grad(loss)(params, x, y)
         moved = [
-            (w - RATE * gw, b - RATE * gb)
-            for (w, b), (gw, gb) in zip(params, grads, strict=True)
+            (w - RATE * gw, b - RATE * gb) for (w, b), (gw, gb) in zip(params, grads, strict=True)
         ]
         return moved, value
 

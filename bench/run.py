@@ -1,7 +1,8 @@
 """Run the benchmarks: `python -m bench.run [WORKLOAD ...] [--threads 1 2]`.
 
-Each (workload, thread count) is a fresh process whose thread pools are fixed from outside.  Prints a
-table, writes `bench/results/<workload>-<threads>.json`, and exits non-zero when a row falls short.
+Each (workload, thread count) is a fresh process whose thread pools are fixed from outside.  Prints
+a table, writes `bench/results/<workload>-<threads>.json`, and exits non-zero when a row falls
+short.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def show(row: dict[str, object], table: Table, threads: int) -> None:
     wanted = f">= {row['target']}x" if row["target"] is not None else ""
     wanted += f" <= {_time(row['limit'])}" if row["limit"] is not None else ""
     mark = "ok" if row["met"] else "SHORT"
-    table.add_row(str(row["case"]), str(threads), _time(seconds["symc"]), others, ratio, wanted, mark)
+    table.add_row(
+        str(row["case"]), str(threads), _time(seconds["symc"]), others, ratio, wanted, mark
+    )
 
 
 def _time(seconds: object) -> str:

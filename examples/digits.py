@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -63,7 +64,7 @@ def build(model: Model, seed: int = 0) -> Trainer:
     labels = sc.var("labels", "i64[batch]")
     sizes = (PIXELS, *model.hidden, CLASSES)
     weights, biases = [], []
-    for layer, (m, n) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (m, n) in enumerate(pairwise(sizes)):
         scale = np.sqrt(6.0 / (m + n)) if layer < len(model.hidden) else 0.0
         start = rng.uniform(-scale, scale, (m, n)).astype(np.float32)
         weights.append(sc.shared(start, name=f"W{layer}"))
@@ -72,9 +73,13 @@ def build(model: Model, seed: int = 0) -> Trainer:
     for w, b in zip(weights[:-1], biases[:-1], strict=True):
         h = sc.tanh(h @ w + b)
     logits = h @ weights[-1] + biases[-1]
-    loss = -sc.mean(sc.sum(sc.one_hot(labels, CLASSES, dtype="f32") * sc.log_softmax(logits), axis=1))
+    loss = -sc.mean(
+        sc.sum(sc.one_hot(labels, CLASSES, dtype="f32") * sc.log_softmax(logits), axis=1)
+    )
     parameters = weights + biases
-    updates = {p: p - model.rate * g for p, g in zip(parameters, sc.grad(loss, parameters), strict=True)}
+    updates = {
+        p: p - model.rate * g for p, g in zip(parameters, sc.grad(loss, parameters), strict=True)
+    }
     return Trainer(
         step=sc.function([x, labels], loss, updates=updates, name="step"),
         predict=sc.function([x], sc.argmax(logits, axis=1), name="predict"),

@@ -1,0 +1,1 @@
+"""One file per workload: `cases(threads)` yields its rows."""

@@ -15,9 +15,7 @@ N = 4_000_000
 
 def _expression(np_like: Any) -> Callable[[Any, Any], Any]:
     def f(x: Any, y: Any) -> Any:
-        return (
-            np_like.tanh(x) * y + np_like.exp(-x * x) * np_like.log1p(y) - np_like.sqrt(x)
-        )
+        return np_like.tanh(x) * y + np_like.exp(-x * x) * np_like.log1p(y) - np_like.sqrt(x)
 
     return f
 
@@ -67,7 +65,11 @@ def cases(threads: int) -> Iterator[Case]:
         target=2.0 if threads == 1 else None,
     )
     yield Case(
-        "row softmax f32[2000,1000]", _candidates(_softmax, (rows,), threads), rows.size, "element", 1.0
+        "row softmax f32[2000,1000]",
+        _candidates(_softmax, (rows,), threads),
+        rows.size,
+        "element",
+        1.0,
     )
     yield Case(
         "sum of squares, 4M f32", _candidates(_squares, (x,), threads), N, "element", 1 / 1.1

@@ -1,4 +1,4 @@
-"""Figure 1 with other sizes, activations, momentum, and through `jit`: nothing recognises a model."""
+"""Figure 1 with other sizes, activations and updates, and through `jit`: none is special."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Random typed programs over the whole op table.
 
 A program grows forward from a pool of values: an op is drawn, then operands and attributes that its
-type rule accepts, with adapters (cast, broadcast, slice) inserted where needed.  Sizes are symbolic;
-`Generated.sizes` gives each its number, so the same program also exists with static sizes.  Every
-draw goes through one `random.Random`, which hypothesis supplies and shrinks.
+type rule accepts, with adapters (cast, broadcast, slice) inserted where needed.  Sizes are
+symbolic; `Generated.sizes` gives each its number, so the same program also exists with static
+sizes.  Every draw goes through one `random.Random`, which hypothesis supplies and shrinks.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def _dtypes(op: Op) -> tuple[np.dtype, ...]:
 
 def _elementwise(g: Grower, op: Op) -> Value | None:
     base = g.value()
-    assert base is not None and op.arity is not None
+    assert base is not None
+    assert op.arity is not None
     dtype = base.type.dtype if base.type.dtype in _dtypes(op) else g.choose(_dtypes(op))
     type = base.type.with_dtype(dtype)
     operands = [g.fitted(type) for _ in range(op.arity)]
@@ -209,8 +210,10 @@ def _reduce(g: Grower, op: Op) -> Value | None:
     axes = [i for i in range(x.type.rank) if g.random.random() < 0.5] or [x.type.rank - 1]
     if single:
         axes = axes[:1]
-    if op.reducer is not None and _refuses_empty(op) and any(
-        g.number(x.type.shape[a]) == 0 for a in axes
+    if (
+        op.reducer is not None
+        and _refuses_empty(op)
+        and any(g.number(x.type.shape[a]) == 0 for a in axes)
     ):
         return None
     return g.make(op, [x], axes=axes)
@@ -237,7 +240,12 @@ def _contract(g: Grower, op: Op) -> Value | None:
         return None
     y = g.fitted(TensorType(x.type.dtype, tuple(order)))
     return g.make(
-        op, [x, y], lhs_batch=batch, rhs_batch=batch, lhs_contract=[lhs], rhs_contract=[axis],
+        op,
+        [x, y],
+        lhs_batch=batch,
+        rhs_batch=batch,
+        lhs_contract=[lhs],
+        rhs_contract=[axis],
         order="chain",
     )
 
@@ -314,7 +322,7 @@ def generate(random: Random, seen: Mapping[str, int]) -> Generated:
     kept = {*binding, *free}
     params = tuple(p for p in g.params if p in kept)
     function = Function("program", params, tuple(nodes), results)
-    arrays = [_array(g, param.type) for param in params]
+    arrays = [np.asarray(_array(g, param.type)) for param in params]
     used = Counter(node.op.name for node in nodes)
     return Generated(function, g.sizes, arrays, used)
 
@@ -341,7 +349,9 @@ def _array(g: Grower, type: TensorType) -> np.ndarray:
     if type.dtype == BOOL:
         return integers > 0
     if not is_float(type.dtype):
-        huge = rng.integers(np.iinfo(type.dtype).min, np.iinfo(type.dtype).max, shape, endpoint=True)
+        huge = rng.integers(
+            np.iinfo(type.dtype).min, np.iinfo(type.dtype).max, shape, endpoint=True
+        )
         return np.where(rng.random(shape) < 0.1, huge, integers).astype(type.dtype)
     kind = rng.random(shape)
     values = np.where(kind < 0.5, integers, rng.standard_normal(shape))
@@ -350,4 +360,3 @@ def _array(g: Grower, type: TensorType) -> np.ndarray:
     return np.where(kind > 0.9, rng.choice(special, shape), values.astype(type.dtype)).astype(
         type.dtype
     )
-

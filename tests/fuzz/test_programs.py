@@ -49,7 +49,9 @@ def same_bits(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def entry_of(function) -> Entry:
-    return Entry(function, tuple(InputInfo(p.name or f"p{i}") for i, p in enumerate(function.params)))
+    return Entry(
+        function, tuple(InputInfo(p.name or f"p{i}") for i, p in enumerate(function.params))
+    )
 
 
 def variants(program: Generated) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
@@ -59,7 +61,10 @@ def variants(program: Generated) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]
     yield "O0", run(symbolic, Options(opt=0, threads=1, **chain), program.arrays)
     for threads in (1, 2, 3):
         # The first of these compiles, the others find it in the cache.
-        yield f"O3 threads={threads}", run(symbolic, Options(threads=threads, **chain), program.arrays)
+        yield (
+            f"O3 threads={threads}",
+            run(symbolic, Options(threads=threads, **chain), program.arrays),
+        )
     yield "O3 static", run(static, Options(cache=False, **chain), program.arrays)
 
 

@@ -1,9 +1,9 @@
 """Golden files of the passes on tensor IR.
 
 `tests/golden/<pass>/<idea>.ir` holds a function before and, after a line of dashes, what the pass
-makes of it.  For each: text and round trip, verifier, idempotence, and that the oracle gives the same
-bits before and after on random and special inputs (rows of the stability table excepted: they gain
-accuracy and are tested against mpmath).  `pytest --bless` rewrites the expected half.
+makes of it.  For each: text and round trip, verifier, idempotence, and that the oracle gives the
+same bits before and after on random and special inputs (rows of the stability table excepted: they
+gain accuracy and are tested against mpmath).  `pytest --bless` rewrites the expected half.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def inputs(function: Function, seed: int) -> list[np.ndarray]:
         if param.type.dtype == BOOL:
             found.append(rng.random(shape) < 0.5)
         elif param.type.dtype.kind == "f":
-            mixed = np.where(rng.random(shape) < 0.3, rng.choice(SPECIAL, shape), rng.normal(size=shape))
+            mixed = np.where(
+                rng.random(shape) < 0.3, rng.choice(SPECIAL, shape), rng.normal(size=shape)
+            )
             found.append(mixed.astype(param.type.dtype))
         else:
             found.append(rng.integers(-9, 9, shape).astype(param.type.dtype))

@@ -94,7 +94,9 @@ def inputs(function: Function, seed: int) -> list[np.ndarray]:
     return found
 
 
-def fire(rule: Rule, dtype: np.dtype, name: str, options: Options) -> tuple[Function, Function, set[str]]:
+def fire(
+    rule: Rule, dtype: np.dtype, name: str, options: Options
+) -> tuple[Function, Function, set[str]]:
     before = instance(rule, dtype)
     report = Report("rule")
     after = run_passes(before, (name, "dce"), options, report)

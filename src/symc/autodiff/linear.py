@@ -60,6 +60,7 @@ def zeros(type: TensorType, like: Node) -> Value:
 
 
 def terms(values: Iterable[Value]) -> list[Term]:
+    """Values with operators."""
     return [Term(value) for value in values]
 
 

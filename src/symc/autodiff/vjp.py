@@ -1,8 +1,8 @@
 """Reverse mode: cotangents of inputs from cotangents of results, in one sweep backwards.
 
 before: a graph of tensor values.  after: the same graph and an adjoint graph that reads it.  A
-pointwise tangent rule is its own transpose (its Jacobian is diagonal); structural linear ops carry a
-`transpose`; other rules are transposed by a sweep over the small linear graph that they build.
+pointwise tangent rule is its own transpose (its Jacobian is diagonal); structural linear ops carry
+a `transpose`; other rules are transposed by a sweep over the small linear graph that they build.
 """
 
 from __future__ import annotations
@@ -32,17 +32,14 @@ def gradient(
     nodes = path(results, wrt)
     active = wanted.union(*(node.results for node in nodes))
     for node in reversed(nodes):
-        cotangent = _take(known, node, wanted)
-        if cotangent is None:
-            continue
-        with placed_at(node.locations):
-            _pull_all(known, node, cotangent, active)
+        arrived = _take(known, node, wanted)
+        if arrived is not None:
+            with placed_at(node.locations):
+                _pull_all(known, node, arrived, active)
     return [known.get(value) for value in wrt]
 
 
-def _pull_all(
-    known: dict[Value, Value], node: Node, cotangent: Value, active: set[Value]
-) -> None:
+def _pull_all(known: dict[Value, Value], node: Node, cotangent: Value, active: set[Value]) -> None:
     for number, operand in enumerate(node.operands):
         if operand in active and carries(operand.type) and passes(node.op, number):
             _accumulate(known, operand, pull(node, number, cotangent))

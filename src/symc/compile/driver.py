@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
+from symc.compile.explain import kernel_reports
 from symc.compile.key import entry_key
 from symc.compile.stages import Stages, run_stages
 from symc.ir.entry import Entry
@@ -26,7 +27,6 @@ from symc.ir.report import Report
 from symc.ir.text import print_function
 from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
-from symc.compile.explain import kernel_reports
 from symc.runtime.cache import DiskCache, default_directory
 from symc.runtime.cache import Entry as Stored
 from symc.runtime.encode import encode
@@ -133,10 +133,10 @@ def _compile(entry: Entry, options: Options, states: Sequence[State]) -> Compile
     stages = run_stages(entry, options, report)
     report.kernels = kernel_reports(stages.plan)
     program, code = encode(stages.program), stages.object.object
-    locations = stages.program.locations
+    found = stages.program.locations
     if key is not None:
-        disk(default_directory()).put(key, Stored(program, code, _numbers(entry, locations)))
-    loaded = _load(program, code, states, locations, options)
+        disk(default_directory()).put(key, Stored(program, code, _numbers(entry, found)))
+    loaded = _load(program, code, states, found, options)
     compiled = Compiled(entry, options, loaded, report)
     compiled._stages = stages
     return compiled

@@ -6,7 +6,7 @@ before: a `Report` and, for kernels, the `Plan`.  after: text, or one self-conta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 
 from symc.ir.nest import ContractStage, MapStage, Nest
@@ -51,12 +51,12 @@ def _sizes(sizes: tuple[object, ...]) -> str:
 
 def render(report: Report, what: str | None = None) -> str:
     """The report as text; `what` names one section: rewrites, kernels, passes, copies, notes."""
-    sections = {
+    sections: dict[str, Callable[[Report], Iterator[str]]] = {
         "rewrites": _rewrites,
         "kernels": _kernels,
         "passes": _passes,
-        "copies": lambda r: iter(r.copies),
-        "notes": lambda r: iter(r.notes),
+        "copies": _copies,
+        "notes": _notes,
     }
     chosen = sections if what is None else {what: sections[what]}
     lines = [f"{report.name}: cache {report.cache}, {len(report.kernels)} kernels"]
@@ -92,6 +92,14 @@ def _passes(report: Report) -> Iterator[str]:
             f"  {timing.nodes_before} -> {timing.nodes_after}"
         )
     yield f"{'total':<12} {total:8.2f} ms"
+
+
+def _copies(report: Report) -> Iterator[str]:
+    yield from report.copies
+
+
+def _notes(report: Report) -> Iterator[str]:
+    yield from report.notes
 
 
 def render_html(report: Report) -> str:

@@ -77,4 +77,3 @@ def timed(report: Report, stage: str, size: int) -> Iterator[None]:
     start = time.perf_counter()
     yield
     report.timings.append(Timing(stage, (time.perf_counter() - start) * 1e3, size, size))
-

@@ -1,13 +1,15 @@
 """Algebraic simplification.
 
-before: any tensor function.  after: identities are gone and chains of views are merged.  Rows without
-a licence keep every bit, on every float and integer; the others need `numerics="fast"`.
+before: any tensor function.  after: identities are gone and chains of views are merged.  Rows
+without a licence keep every bit, on every float and integer; the others need `numerics="fast"`.
 """
 
 from __future__ import annotations
 
 from symc.ir import ops
 from symc.ir.core import Function, Node
+from symc.ir.ops.attributes import integers, sizes
+from symc.ir.ops.record import Op
 from symc.ir.options import Options
 from symc.ir.term import Term
 from symc.ir.types import is_float
@@ -19,8 +21,8 @@ Y = Hole("y")
 C = Hole("c")
 
 
-def _binary(op: object, left: Pattern, right: Pattern) -> Apply:
-    return Apply(op, (left, right))  # type: ignore[arg-type]
+def _binary(op: Op, left: Pattern, right: Pattern) -> Apply:
+    return Apply(op, (left, right))
 
 
 def _x(m: Match) -> Term:
@@ -50,8 +52,8 @@ def _inner(m: Match) -> Node:
     return node
 
 
-def _axes(node: Node, name: str = "axes") -> tuple[int, ...]:
-    return tuple(node.attrs[name])  # type: ignore[arg-type]
+def _axes(node: Node) -> tuple[int, ...]:
+    return integers(node.attrs, "axes")
 
 
 def _merge_broadcasts(m: Match) -> Term:
@@ -82,14 +84,15 @@ def _is_identity_permutation(m: Match) -> bool:
 
 def _merge_slices(m: Match) -> Term:
     inner, outer = _inner(m).attrs, m.node.attrs
-    pairs = list(zip(inner["starts"], inner["steps"], outer["starts"], outer["steps"], strict=True))  # type: ignore[arg-type]
-    starts = tuple(s1 + s2 * p1 for s1, p1, s2, _ in pairs)
-    steps = tuple(p1 * p2 for _, p1, _, p2 in pairs)
+    strides = integers(inner, "steps")
+    begins = zip(sizes(inner, "starts"), strides, sizes(outer, "starts"), strict=True)
+    starts = tuple(first + second * stride for first, stride, second in begins)
+    steps = tuple(p * q for p, q in zip(strides, integers(outer, "steps"), strict=True))
     return m.make(ops.SLICE, m["x"], starts=starts, sizes=outer["sizes"], steps=steps)
 
 
 def _is_whole_slice(m: Match) -> bool:
-    starts, steps = _axes(m.node, "starts"), _axes(m.node, "steps")
+    starts, steps = sizes(m.node.attrs, "starts"), integers(m.node.attrs, "steps")
     return _same_type(m) and all(s == 0 for s in starts) and all(s == 1 for s in steps)
 
 

@@ -15,7 +15,7 @@ from symc.passes.sweep import Sweep
 _KEPT = frozenset({"io", "state"})
 
 
-def run(function: Function, options: Options) -> Function:  # noqa: ARG001  (every pass takes them)
+def run(function: Function, options: Options) -> Function:
     """Keep the first of equal nodes."""
     seen: dict[Hashable, Node] = {}
 

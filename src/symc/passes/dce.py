@@ -14,7 +14,7 @@ from symc.ir.options import Options
 _KEPT = frozenset({"io", "state"})
 
 
-def run(function: Function, options: Options) -> Function:  # noqa: ARG001  (every pass takes them)
+def run(function: Function, options: Options) -> Function:
     """Drop nodes that nothing needs."""
     needed: set[Value] = set(function.results)
     kept: list[Node] = []

@@ -1,7 +1,7 @@
 """Constant folding.
 
-before: any tensor function.  after: an op without effects on constants alone is a constant, when its
-result is small or the same everywhere.  The oracle computes it, so bits are unchanged.
+before: any tensor function.  after: an op without effects on constants alone is a constant, when
+its result is small or the same everywhere.  The oracle computes it, so bits are unchanged.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from symc.ir import ops
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
-from symc.ir.options import Options
 from symc.ir.ops.record import EvaluateContext, Kind
+from symc.ir.options import Options
 from symc.ir.types import Literal
 from symc.passes.pattern import scalar_constant
 from symc.passes.sweep import Sweep
@@ -23,7 +23,7 @@ from symc.passes.sweep import Sweep
 _LARGEST = 1024
 
 
-def run(function: Function, options: Options) -> Function:  # noqa: ARG001  (every pass takes them)
+def run(function: Function, options: Options) -> Function:
     """Fold until nothing changes; operands come first, so one sweep is enough."""
     return Sweep(function).run(_fold)
 

@@ -11,7 +11,7 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.options import Options
 
 
-def run(function: Function, options: Options) -> Function:  # noqa: ARG001  (every pass takes them)
+def run(function: Function, options: Options) -> Function:
     """Replace every call by the body of its region, to any depth."""
     if not any(node.op is ops.CALL for node in function.nodes):
         return function

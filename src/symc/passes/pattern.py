@@ -81,8 +81,8 @@ Guard = Callable[[Match], bool]
 class Rule:
     """One row of a rule table.
 
-    `licence`: None when the rewrite keeps every bit; a licence of `Options`; or "meaning" for rows of
-    the stability table, which define what the program means.
+    `licence`: None when the rewrite keeps every bit; a licence of `Options`; or "meaning" for rows
+    of the stability table, which define what the program means.
     """
 
     name: str
@@ -120,7 +120,9 @@ def match(pattern: Pattern, value: Value) -> Iterator[dict[str, Value]]:
     yield from _match([(pattern, value)], {})
 
 
-def _match(todo: list[tuple[Pattern, Value]], holes: dict[str, Value]) -> Iterator[dict[str, Value]]:
+def _match(
+    todo: list[tuple[Pattern, Value]], holes: dict[str, Value]
+) -> Iterator[dict[str, Value]]:
     if not todo:
         yield holes
         return

@@ -1,9 +1,9 @@
 """The stability table: expressions that come out more accurate than they were written.
 
-before: any tensor function without calls.  after: the *defined* program: the patterns below stand in
-their accurate form, and powers with small constant exponents in the form NumPy gives them.  These
-rows change bits; they run before anything is compared with the oracle, which evaluates the result.
-Tested against mpmath.
+before: any tensor function without calls.  after: the *defined* program: the patterns below stand
+in their accurate form, and powers with small constant exponents in the form NumPy gives them.
+These rows change bits; they run before anything is compared with the oracle, which evaluates the
+result. Tested against mpmath.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from symc.ir import ops
 from symc.ir.core import Function
 from symc.ir.options import Options
 from symc.ir.types import is_float
-from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
+from symc.passes.pattern import Apply, Build, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
 
 X = Hole("x")
@@ -51,8 +51,8 @@ def _float(m: Match) -> bool:
     return is_float(m.root.type.dtype)
 
 
-def _row(name: str, left: Apply, right: object) -> Rule:
-    return Rule(name, left, right, licence="meaning", guard=_float)  # type: ignore[arg-type]
+def _row(name: str, left: Apply, right: Build) -> Rule:
+    return Rule(name, left, right, licence="meaning", guard=_float)
 
 
 RULES = RuleSet(

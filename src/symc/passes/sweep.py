@@ -1,9 +1,9 @@
 """One sweep over a function, node by node, with replacements.
 
-A `Sweep` walks the nodes in program order.  For each node a visitor may give values that replace its
-results (built with the mapped operands); otherwise the node is kept, re-made only when an operand
-changed.  Nodes that a visitor built are placed before the node that they replace.  When nothing was
-replaced the same Function object comes back.
+A `Sweep` walks the nodes in program order.  For each node a visitor may give values that replace
+its results (built with the mapped operands); otherwise the node is kept, re-made only when an
+operand changed.  Nodes that a visitor built are placed before the node that they replace.  When
+nothing was replaced the same Function object comes back.
 """
 
 from __future__ import annotations
