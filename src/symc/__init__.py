@@ -77,6 +77,7 @@ from symc.frontend.elementwise import (
 from symc.frontend.expr import Expr
 from symc.frontend.function import Function, function
 from symc.frontend.gathering import take, take_along_axis
+from symc.frontend.gradients import Lop, Rop
 from symc.frontend.jit import Jit, jit
 from symc.frontend.linalg import dot, matmul, outer, tensordot, vecdot
 from symc.frontend.manipulation import (
@@ -122,6 +123,7 @@ from symc.frontend.spec import (
     uint64,
 )
 from symc.frontend.statistical import all, any, argmax, argmin, max, mean, min, prod, std, sum
+from symc.frontend.transforms import grad, hvp, jvp, linearize, value_and_grad, vjp
 from symc.frontend.variables import var
 from symc.ir.errors import (
     CompileError,

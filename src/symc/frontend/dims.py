@@ -145,8 +145,9 @@ class Dim:
     def __float__(self) -> NoReturn:
         self.__index__()
 
-    def __symc_size__(self) -> dims.Dim:
-        return self.size
+    def __symc_operand__(self) -> Any:
+        """The size as a weakly typed i64 scalar."""
+        return type(self).as_expr(self).__symc_operand__()
 
     def _exact(
         self,

@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Hashable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import optree
 
-from symc.frontend import scope, tracing
+from symc.frontend import backend, scope, tracing
 from symc.frontend.convert import as_array, is_scalar
 from symc.frontend.jit import Variant
+from symc.frontend.settings import resolve
 from symc.frontend.signature import NAMESPACE, LeafPlace, Static
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
 from symc.ir.options import Options
+from symc.ir.text import canonical_bytes
 from symc.ir.types import TensorType
 
 _kept: Final[dict[Hashable, Specialiser[Variant]]] = {}
+_contents: Final[OrderedDict[Hashable, backend.Loaded]] = OrderedDict()
 _OPTIONS: Final = Options()
+CONTENTS: Final = 256
 
 
 def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -48,7 +53,7 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     if kept is None:
         kept = _kept[key] = _specialiser(body, tree, leaves)
     with scope.outside():
-        return kept.variant(arrays).run([np.require(a, None, ["C", "A"]).reshape(a.shape) for a in arrays])
+        return kept.variant(arrays).run([packed(array) for array in arrays])
 
 
 @lru_cache(maxsize=None)
@@ -82,3 +87,61 @@ def _specialiser(
         return Variant(made, _OPTIONS, lambda variant: None)
 
     return Specialiser(leaves, trace, symbolic_first=True)
+
+
+def call_traced(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`fn(*args, **kwargs)` on concrete values: traced now, its code found by the IR's content.
+
+    Sizes are symbolic where that can be, captured arrays are inputs; so neither other sizes nor other
+    values compile again.
+    """
+    given, tree = optree.tree_flatten((args, kwargs), namespace=NAMESPACE)
+    name = getattr(fn, "__name__", "function")
+    arrays = [as_array(leaf, name) for leaf in given]
+    leaves = tuple(
+        Leaf(compiled_dtype(array.dtype, name), array.ndim, is_scalar(leaf))
+        for leaf, array in zip(given, arrays, strict=True)
+    )
+    places = [LeafPlace(f"argument {i}", None, False) for i in range(len(leaves))]
+
+    def trace(types: tuple[TensorType, ...]) -> Content:
+        return Content(tracing.trace(fn, tree, leaves, places, types, lift_captured=True))
+
+    found = Specialiser(leaves, trace, symbolic_first=True).variant(arrays)
+    return found.run([packed(array) for array in arrays])
+
+
+class Content:
+    """A program that is compiled once for all traces of equal content."""
+
+    def __init__(self, made: tracing.Trace) -> None:
+        self._trace = made
+        self._loaded: backend.Loaded | None = None
+
+    def accepts(self, arrays: Sequence[np.ndarray]) -> bool:
+        """Whether sizes fit and constraints hold."""
+        return backend.accepts(self._trace.traced.entry, arrays)
+
+    def compile(self) -> None:
+        """Find the program, or compile it."""
+        options = resolve({})
+        traced = self._trace.traced
+        key = (canonical_bytes(traced.entry.function), options, tuple(map(id, traced.states)))
+        self._loaded = _contents.get(key)
+        if self._loaded is None:
+            self._loaded = _contents[key] = backend.load(traced, options)
+            if len(_contents) > CONTENTS:
+                _contents.popitem(last=False)
+        else:
+            _contents.move_to_end(key)
+
+    def run(self, arrays: Sequence[np.ndarray]) -> Any:
+        """The results, in the form that the function returned them."""
+        assert self._loaded is not None
+        results = self._loaded.call([*arrays, *self._trace.traced.lifted])
+        return optree.tree_unflatten(self._trace.tree, results)
+
+
+def packed(array: np.ndarray) -> np.ndarray:
+    """The array row-major and aligned; itself when it is."""
+    return np.require(array, None, ["C", "A"]).reshape(array.shape)

@@ -147,13 +147,14 @@ def inline(array: np.ndarray) -> Value:
 def literal(array: np.ndarray, subject: str) -> Value:
     """An ndarray as a value: inline when small or uniform, else captured once per trace."""
     compiled_dtype(array.dtype, subject)
-    if array.size <= INLINE_ELEMENTS:
-        return inline(array)
-    first = array.flat[0]
-    if first.tobytes() * 2 == array.ravel()[:2].tobytes() and _uniform(array):
-        attrs = {"shape": array.shape, "axes": ()}
-        return apply(ops.BROADCAST, (inline(np.asarray(first)),), attrs).results[0]
     trace = scope.current()
+    lifts = trace is not None and trace.lifts
+    if not lifts and array.size <= INLINE_ELEMENTS:
+        return inline(array)
+    if not lifts and _uniform(array):
+        attrs = {"shape": array.shape, "axes": ()}
+        first = np.asarray(array.flat[0])
+        return apply(ops.BROADCAST, (inline(first),), attrs).results[0]
     if trace is None:
         return CapturedValue(array)
     known = trace.captured(array)
@@ -165,6 +166,10 @@ def literal(array: np.ndarray, subject: str) -> Value:
 
 
 def _uniform(array: np.ndarray) -> bool:
+    """Whether every element has the bits of the first; most arrays differ in the second."""
+    first = array.flat[0].tobytes()
+    if first != array.flat[1].tobytes():
+        return False
     return _same_bytes(np.full(array.shape, array.flat[0], array.dtype), array)
 
 

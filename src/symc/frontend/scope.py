@@ -25,10 +25,11 @@ _current: ContextVar[Scope | None] = ContextVar("scope", default=None)
 class Scope:
     """One trace: its label, the user's line that began it, and the arrays that it captured."""
 
-    __slots__ = ("_captured", "label", "location", "open", "parent")
+    __slots__ = ("_captured", "label", "lifts", "location", "open", "parent")
 
-    def __init__(self, label: str, parent: Scope | None) -> None:
+    def __init__(self, label: str, parent: Scope | None, *, lifts: bool = False) -> None:
         self.label = label
+        self.lifts = lifts  # captured arrays of any size are inputs, never part of the program
         self.parent = parent
         self.location: Location = here()
         self.open = True
@@ -50,9 +51,9 @@ def current() -> Scope | None:
 
 
 @contextmanager
-def enter(label: str) -> Iterator[Scope]:
+def enter(label: str, *, lifts: bool = False) -> Iterator[Scope]:
     """Trace inside a new scope."""
-    scope = Scope(label, _current.get())
+    scope = Scope(label, _current.get(), lifts=lifts)
     token = _current.set(scope)
     try:
         yield scope

@@ -7,7 +7,7 @@ shared variables or captured arrays; all else is reported as missing or leaked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from symc.frontend import constraints
 from symc.frontend.operand import CapturedValue, StateValue, VarValue
-from symc.ir.core import Constraint, Function, Node, Value, reachable
+from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.dims import Symbol, symbols
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import MissingInputError, TracerError, message
@@ -33,6 +33,7 @@ class Traced:
 
     entry: Entry
     states: tuple[Shared, ...]
+    lifted: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,12 @@ def build(
     results: Sequence[Value],
     updates: Sequence[Update] = (),
     *,
-    assumed: Iterable[Constraint] = (),
+    lift: bool = False,
 ) -> Traced:
-    """The entry that computes `results` and `updates` from `inputs`."""
+    """The entry that computes `results` and `updates` from `inputs`.
+
+    With `lift`, captured arrays become inputs after `inputs`, in `Traced.lifted`.
+    """
     wanted = (*results, *(update.value for update in updates))
     nodes, free = reachable(wanted, stop=inputs)
     states: dict[Shared, None] = {}
@@ -77,19 +81,19 @@ def build(
                 raise _free(name, value)
     states.update(dict.fromkeys(update.shared for update in updates))
     ordered = sorted(states, key=lambda shared: shared.serial)
-    params = (*inputs, *(shared.value for shared in ordered), *captured)
+    values = [shared.value for shared in ordered]
+    params = (*inputs, *captured, *values) if lift else (*inputs, *values, *captured)
     _check_bound(name, params, nodes)
-    function = Function(
-        name, params, tuple(nodes), wanted, (*constraints.carried_by(nodes), *assumed)
-    )
+    arrays = tuple(value.array for value in captured)
+    taken = [InputInfo(f"captured{i}") for i in range(len(captured))] if lift else []
     entry = Entry(
-        function,
-        tuple(infos),
+        Function(name, params, tuple(nodes), wanted, constraints.carried_by(nodes)),
+        (*infos, *taken),
         states=tuple(shared.name or f"shared{i}" for i, shared in enumerate(ordered)),
-        constants=tuple(value.array for value in captured),
+        constants=() if lift else arrays,
         updates=tuple(ordered.index(update.shared) for update in updates),
     )
-    return Traced(entry, tuple(ordered))
+    return Traced(entry, tuple(ordered), arrays if lift else ())
 
 
 def _free(name: str, value: Value) -> MissingInputError | TracerError:
@@ -143,7 +147,3 @@ def _unbound(name: str, value: Value, missing: str) -> MissingInputError:
         )
     )
 
-
-def literal_types(arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...]:
-    """The static types of concrete arrays."""
-    return tuple(TensorType(array.dtype, array.shape) for array in arrays)

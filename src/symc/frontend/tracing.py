@@ -41,11 +41,13 @@ def trace(
     leaves: Sequence[Leaf],
     places: Sequence[LeafPlace],
     types: Sequence[TensorType],
+    *,
+    lift_captured: bool = False,
 ) -> Trace:
     """Run `fn` on symbolic leaves of `types`."""
     title = getattr(fn, "__name__", "function")
     values = [Value(type, name=p.name) for type, p in zip(types, places, strict=True)]
-    with scope.enter(title):
+    with scope.enter(title, lifts=lift_captured):
         symbols = [
             Expr(Operand(value, leaf.weak), name=value.name)
             for value, leaf in zip(values, leaves, strict=True)
@@ -58,7 +60,7 @@ def trace(
         InputInfo(place.name, _accept(type, leaf), place.donated)
         for place, type, leaf in zip(places, types, leaves, strict=True)
     ]
-    traced = build(title, values, infos, outputs)
+    traced = build(title, values, infos, outputs, lift=lift_captured)
     return Trace(traced, out_tree)
 
 
