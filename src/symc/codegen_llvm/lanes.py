@@ -321,11 +321,19 @@ class LlvmBuilder:
         return self._op(dtype, f"{op} {self.type(x.dtype)} {x.name} to {self.type(dtype)}")
 
     def _saturating(self, x: Lanes, dtype: Type) -> Lanes:
-        op = "fptosi.sat" if dtype.kind == "i" else "fptoui.sat"
-        source, target = self.type(x.dtype), self.type(dtype)
-        name = f"llvm.{op}.{self._suffix(dtype)}.{self._suffix(x.dtype)}"
-        self.emitter.module.declare(name, f"{target} {{}}({source})")
-        return self._op(dtype, f"call {target} @{name}({source} {x.name})")
+        """Out-of-range lanes are replaced first: LLVM's own saturating intrinsic is scalar code."""
+        limits = np.iinfo(dtype)
+        high = self.const(limits.max, x.dtype)
+        # The largest integer may round up to a float outside the range, which is excluded then.
+        exact = int(x.dtype.type(limits.max)) == limits.max
+        above = self.gt(x, high) if exact else self.ge(x, high)
+        enough = self.ge(x, self.const(limits.min, x.dtype))
+        inside = self.select(self.band(enough, self.bnot(above)), x, self.const(0, x.dtype))
+        op = "fptosi" if dtype.kind == "i" else "fptoui"
+        whole = self._op(dtype, f"{op} {self.type(x.dtype)} {inside.name} to {self.type(dtype)}")
+        below = self.lt(x, self.const(limits.min, x.dtype))
+        result = self.select(below, self.const(limits.min, dtype), whole)
+        return self.select(above, self.const(limits.max, dtype), result)
 
     def bitcast(self, x: Lanes, dtype: Type) -> Lanes:
         return self._convert("bitcast", x, dtype)

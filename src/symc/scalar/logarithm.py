@@ -179,7 +179,7 @@ def _log_of_any(b: Builder, x: Lanes, finite: Finite) -> Lanes:
     parts = split_any(b, x, f, FOLD[f.real])
     fraction = b.sub(parts.significand, b.const(1.0, f.real))
     value = finite(b, parts.minus_k, fraction, f)
-    result = b.select(b.lt(x, infinity), value, x)
+    result = b.select(b.lt(x, infinity), value, b.add(x, x))  # the sum quiets a NaN
     result = b.select(b.lt(x, zero), b.const(float("nan"), f.real), result)
     return b.select(b.eq(x, zero), b.neg(infinity), result)
 
