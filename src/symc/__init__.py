@@ -3,7 +3,12 @@
 `import symc as sc`; everything public is here.
 """
 
-from symc.frontend.activation import log_softmax, logsumexp, one_hot, softmax
+from symc.frontend.activation import (
+    log_softmax,
+    logsumexp,
+    one_hot,
+    softmax,
+)
 from symc.frontend.creation import (
     arange,
     asarray,
@@ -20,8 +25,12 @@ from symc.frontend.creation import (
     zeros,
     zeros_like,
 )
-from symc.frontend.dims import Dim
-from symc.frontend.einsum import einsum
+from symc.frontend.dims import (
+    Dim,
+)
+from symc.frontend.einsum import (
+    einsum,
+)
 from symc.frontend.elementwise import (
     abs,
     add,
@@ -74,12 +83,32 @@ from symc.frontend.elementwise import (
     trunc,
     where,
 )
-from symc.frontend.expr import Expr
-from symc.frontend.function import Function, function
-from symc.frontend.gathering import take, take_along_axis
-from symc.frontend.gradients import Lop, Rop
-from symc.frontend.jit import Jit, jit
-from symc.frontend.linalg import dot, matmul, outer, tensordot, vecdot
+from symc.frontend.expr import (
+    Expr,
+)
+from symc.frontend.function import (
+    Function,
+    function,
+)
+from symc.frontend.gathering import (
+    take,
+    take_along_axis,
+)
+from symc.frontend.gradients import (
+    Lop,
+    Rop,
+)
+from symc.frontend.jit import (
+    Jit,
+    jit,
+)
+from symc.frontend.linalg import (
+    dot,
+    matmul,
+    outer,
+    tensordot,
+    vecdot,
+)
 from symc.frontend.manipulation import (
     astype,
     broadcast_arrays,
@@ -101,8 +130,13 @@ from symc.frontend.manipulation import (
     transpose,
     unstack,
 )
-from symc.frontend.settings import options
-from symc.frontend.shared import Shared, shared
+from symc.frontend.settings import (
+    options,
+)
+from symc.frontend.shared import (
+    Shared,
+    shared,
+)
 from symc.frontend.spec import (
     Spec,
     bfloat16,
@@ -122,9 +156,29 @@ from symc.frontend.spec import (
     uint32,
     uint64,
 )
-from symc.frontend.statistical import all, any, argmax, argmin, max, mean, min, prod, std, sum
-from symc.frontend.transforms import grad, hvp, jvp, linearize, value_and_grad, vjp
-from symc.frontend.variables import var
+from symc.frontend.statistical import (
+    all,
+    any,
+    argmax,
+    argmin,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+)
+from symc.frontend.transforms import (
+    grad,
+    hvp,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+)
+from symc.frontend.variables import (
+    var,
+)
 from symc.ir.errors import (
     CompileError,
     DisconnectedGradError,
@@ -145,3 +199,161 @@ from symc.ir.errors import (
 
 bool = bool_
 
+__all__ = [
+    "CompileError",
+    "DTypeError",
+    "Dim",
+    "DisconnectedGradError",
+    "DomainError",
+    "Expr",
+    "Function",
+    "Jit",
+    "Lop",
+    "MissingInputError",
+    "NonFiniteError",
+    "OpContractError",
+    "ParseError",
+    "Rop",
+    "ShapeError",
+    "Shared",
+    "Spec",
+    "SymcError",
+    "SymcIndexError",
+    "SymcOverflowError",
+    "SymcZeroDivisionError",
+    "TracerError",
+    "UnsupportedError",
+    "abs",
+    "add",
+    "all",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "asarray",
+    "astype",
+    "bfloat16",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_or",
+    "bitwise_xor",
+    "bool",
+    "bool_",
+    "broadcast_arrays",
+    "broadcast_to",
+    "ceil",
+    "clip",
+    "complex64",
+    "complex128",
+    "concat",
+    "cos",
+    "divide",
+    "dot",
+    "einsum",
+    "empty",
+    "empty_like",
+    "equal",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "eye",
+    "flip",
+    "float16",
+    "float32",
+    "float64",
+    "floor",
+    "floor_divide",
+    "full",
+    "full_like",
+    "function",
+    "grad",
+    "greater",
+    "greater_equal",
+    "hvp",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "jit",
+    "jvp",
+    "less",
+    "less_equal",
+    "linearize",
+    "linspace",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
+    "matmul",
+    "matrix_transpose",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multiply",
+    "negative",
+    "not_equal",
+    "one_hot",
+    "ones",
+    "ones_like",
+    "options",
+    "outer",
+    "permute_dims",
+    "positive",
+    "pow",
+    "prod",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "repeat",
+    "reshape",
+    "roll",
+    "round",
+    "shared",
+    "sigmoid",
+    "sign",
+    "sin",
+    "softmax",
+    "softplus",
+    "spec",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "stop_gradient",
+    "subtract",
+    "sum",
+    "swapaxes",
+    "take",
+    "take_along_axis",
+    "tanh",
+    "tensordot",
+    "tile",
+    "transpose",
+    "tril",
+    "triu",
+    "trunc",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "unstack",
+    "value_and_grad",
+    "var",
+    "vecdot",
+    "vjp",
+    "where",
+    "zeros",
+    "zeros_like",
+]

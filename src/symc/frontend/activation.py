@@ -74,8 +74,9 @@ def one_hot(x: Any, /, num_classes: int | Dim, *, axis: int = -1, dtype: Any = N
     found = operand(x, "one_hot")
     if not is_int(found.dtype):
         raise DTypeError(
-            message("one_hot", got=found.type, expected="integers", where=here(),
-                    advice="astype('i64')")
+            message(
+                "one_hot", got=found.type, expected="integers", where=here(), advice="astype('i64')"
+            )
         )
     wanted = float64 if dtype is None else compiled_dtype(as_dtype(dtype), "one_hot")
     count: dims.Size = as_size(num_classes, "one_hot")

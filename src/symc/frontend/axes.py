@@ -37,8 +37,12 @@ def several(axis: Any, rank: int, subject: str) -> tuple[int, ...]:
     found = [one(item, rank, subject) for item in given]
     if len(set(found)) != len(found):
         raise ShapeError(
-            message(f"{subject}: an axis twice", got=tuple(given), expected="distinct axes",
-                    where=here())
+            message(
+                f"{subject}: an axis twice",
+                got=tuple(given),
+                expected="distinct axes",
+                where=here(),
+            )
         )
     return tuple(sorted(found))
 

@@ -1,7 +1,7 @@
 """Sizes that must agree at each call: recorded where they were assumed equal.
 
-before: an operation met two sizes that cannot be proved equal.  after: the value that was made under
-the assumption carries a `Constraint`; a function made of that value has it.
+before: an operation met two sizes that cannot be proved equal.  after: the value that was made
+under the assumption carries a `Constraint`; a function made of that value has it.
 
 The annotation lives and dies with the value, which is what free graphs of the explicit door need:
 there is no trace to keep it in.

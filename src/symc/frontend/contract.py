@@ -13,7 +13,7 @@ from symc.frontend import constraints, emit
 from symc.frontend.emit import shape_text
 from symc.frontend.operand import Operand
 from symc.ir import dims, ops
-from symc.ir.core import Constraint, Value
+from symc.ir.core import Attrs, Constraint, Value
 from symc.ir.dims import Size
 from symc.ir.errors import ShapeError, message
 from symc.ir.locations import here
@@ -33,7 +33,7 @@ def contraction(
     pairs = [*zip(*batch, strict=True), *zip(*contracted, strict=True)]
     for i, j in pairs:
         right = _agree(left, right, (i, j), needed, subject)
-    attrs = {
+    attrs: Attrs = {
         "lhs_batch": tuple(batch[0]),
         "rhs_batch": tuple(batch[1]),
         "lhs_contract": tuple(contracted[0]),

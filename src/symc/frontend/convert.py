@@ -88,7 +88,9 @@ def _from_list(value: Any, subject: str) -> np.ndarray:
         ) from error
     if array.dtype == object and all(isinstance(item, int) for item in array.flat):
         raise SymcOverflowError(
-            message(f"{subject}: int out of range", got=_short(value), expected="64 bits", where=here())
+            message(
+                f"{subject}: int out of range", got=_short(value), expected="64 bits", where=here()
+            )
         )
     if array.dtype.kind not in _RANK_OF_KIND:
         raise _refused(subject, f"{type(value).__name__} of {array.dtype}", "a list of numbers")
@@ -190,7 +192,9 @@ def weak_cast(array: np.ndarray, dtype: np.dtype, subject: str) -> np.ndarray:
         return array.astype(dtype)
 
 
-def check_sizes(types: Sequence[TensorType], arrays: Sequence[np.ndarray], names: Sequence[str]) -> None:
+def check_sizes(
+    types: Sequence[TensorType], arrays: Sequence[np.ndarray], names: Sequence[str]
+) -> None:
     """Compare sizes with the declared ones; ShapeError names the input, the axis and the dim."""
     bound: dict[Any, tuple[int, str]] = {}
     for type, array, name in zip(types, arrays, names, strict=True):

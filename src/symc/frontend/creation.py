@@ -1,4 +1,4 @@
-"""New arrays: NumPy's where the shape is known, symbolic where it holds a Dim or a symbolic value."""
+"""New arrays: NumPy's where shape and contents are known, symbolic where they hold a Dim."""
 
 from __future__ import annotations
 
@@ -87,16 +87,19 @@ def asarray(obj: Any, /, *, dtype: Any = None, copy: bool | None = None) -> Any:
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
     """start, start + step, ... below stop; sizes may be Dims, symbolic values may not."""
     if not _symbolic(start, stop, step):
-        chosen = None if dtype is None else as_dtype(dtype, subject="arange")
-        return np.arange(start, stop, step, chosen) if stop is not None else np.arange(
-            0, start, step, chosen
-        )
+        chosen: Any = None if dtype is None else as_dtype(dtype, subject="arange")
+        first, last = (0, start) if stop is None else (start, stop)
+        return np.arange(first, last, step, dtype=chosen)
     first, last = (0, start) if stop is None else (start, stop)
     low, high = as_size(first, "arange"), as_size(last, "arange")
     if not isinstance(step, int) or isinstance(step, bool) or step == 0:
         raise DomainError(
-            message("arange: step beside symbolic sizes", got=repr(step), expected="an int, not 0",
-                    where=here())
+            message(
+                "arange: step beside symbolic sizes",
+                got=repr(step),
+                expected="an int, not 0",
+                where=here(),
+            )
         )
     extent = dims.maximum((high - low) if step > 0 else (low - high), 0)
     count = dims.floordiv(extent + (abs(step) - 1), abs(step))
@@ -152,7 +155,9 @@ def _band(x: Any, k: int, subject: str, *, below: bool) -> Any:
         return np.tril(as_array(x, subject), k) if below else np.triu(as_array(x, subject), k)
     found = lift(x, subject)
     if found.ndim < 2:
-        raise DomainError(message(subject, got=found.type, expected="a matrix or more", where=here()))
+        raise DomainError(
+            message(subject, got=found.type, expected="a matrix or more", where=here())
+        )
     rows = term.iota(found.type.shape, found.ndim - 2, I64)
     cols = term.iota(found.type.shape, found.ndim - 1, I64)
     edge = rows + k
@@ -170,4 +175,3 @@ def tril(x: Any, /, *, k: int = 0) -> Any:
 def triu(x: Any, /, *, k: int = 0) -> Any:
     """x with zeros below diagonal `k` of the last two axes."""
     return _band(x, k, "triu", below=False)
-

@@ -201,7 +201,9 @@ def as_size(size: Any, subject: str = "size") -> dims.Size:
     found = _size_or_none(size)
     if found is None:
         raise DTypeError(
-            message(f"{subject}: not a size", got=repr(size), expected="an int or a Dim", where=here())
+            message(
+                f"{subject}: not a size", got=repr(size), expected="an int or a Dim", where=here()
+            )
         )
     return found
 

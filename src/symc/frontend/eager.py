@@ -11,19 +11,19 @@ import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import optree
 
-from symc.frontend import backend, scope, tracing
+from symc.frontend import backend, scope, tracing, trees
 from symc.frontend.convert import as_array, is_scalar
 from symc.frontend.jit import Variant
 from symc.frontend.settings import resolve
-from symc.frontend.signature import NAMESPACE, LeafPlace, Static
+from symc.frontend.signature import LeafPlace
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
+from symc.frontend.trees import Static, Structure
 from symc.ir.options import Options
 from symc.ir.text import canonical_bytes
 from symc.ir.types import TensorType
@@ -41,7 +41,7 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         (*map(_spelled, args[:operands]), *map(_marked, args[operands:])),
         {name: _marked(value) for name, value in kwargs.items()},
     )
-    given, tree = optree.tree_flatten(marked, namespace=NAMESPACE)
+    given, tree = trees.flatten(marked)
     name = body.__name__
     arrays = [as_array(leaf, name) for leaf in given]
     leaves = tuple(
@@ -56,7 +56,7 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         return kept.variant(arrays).run([packed(array) for array in arrays])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _operand_count(body: Callable[..., Any]) -> int:
     """How many leading arguments are operands: the positional-only ones, or all."""
     kinds = [parameter.kind for parameter in inspect.signature(body).parameters.values()]
@@ -78,7 +78,7 @@ def _marked(argument: Any) -> Any:
 
 
 def _specialiser(
-    body: Callable[..., Any], tree: optree.PyTreeSpec, leaves: tuple[Leaf, ...]
+    body: Callable[..., Any], tree: Structure, leaves: tuple[Leaf, ...]
 ) -> Specialiser[Variant]:
     places = [LeafPlace(f"{body.__name__} {i}", None, False) for i in range(len(leaves))]
 
@@ -92,10 +92,10 @@ def _specialiser(
 def call_traced(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`fn(*args, **kwargs)` on concrete values: traced now, its code found by the IR's content.
 
-    Sizes are symbolic where that can be, captured arrays are inputs; so neither other sizes nor other
-    values compile again.
+    Sizes are symbolic where that can be, captured arrays are inputs; so neither other sizes nor
+    other values compile again.
     """
-    given, tree = optree.tree_flatten((args, kwargs), namespace=NAMESPACE)
+    given, tree = trees.flatten((args, kwargs))
     name = getattr(fn, "__name__", "function")
     arrays = [as_array(leaf, name) for leaf in given]
     leaves = tuple(
@@ -139,7 +139,7 @@ class Content:
         """The results, in the form that the function returned them."""
         assert self._loaded is not None
         results = self._loaded.call([*arrays, *self._trace.traced.lifted])
-        return optree.tree_unflatten(self._trace.tree, results)
+        return trees.unflatten(self._trace.tree, results)
 
 
 def packed(array: np.ndarray) -> np.ndarray:

@@ -36,24 +36,25 @@ class _Named:
 
 @array_function(np.einsum)
 def einsum(subscripts: str, /, *operands: Any) -> Expr:
-    """Sum of products: letters name axes, those not in the result are summed; `...` for the rest."""
+    """Sum of products: letters name axes, the result's are kept; `...` for the rest."""
     if not isinstance(subscripts, str):
         raise DomainError(
-            message("einsum: subscripts", got=type(subscripts).__name__, expected="a str", where=here())
+            message(
+                "einsum: subscripts", got=type(subscripts).__name__, expected="a str", where=here()
+            )
         )
     values, dtype, weak = emit.promoted("einsum", *operands)
     if dtype == BOOL:
         values = [emit.value_of(ops.CAST, (value,), {"dtype": I32}) for value in values]
     inputs, output = _parsed(subscripts, [value.type.rank for value in values])
-    named = [
-        _diagonal(value, letters) for value, letters in zip(values, inputs, strict=True)
-    ]
+    named = [_diagonal(value, letters) for value, letters in zip(values, inputs, strict=True)]
     named = _agreed(named, subscripts)
     total = named[0]
     for i, other in enumerate(named[1:], 1):
         later = "".join(n.letters for n in named[i + 1 :]) + output
-        total = _product(_summed(total, other.letters + later), _summed(other, total.letters + later),
-                         later)
+        total = _product(
+            _summed(total, other.letters + later), _summed(other, total.letters + later), later
+        )
     total = _summed(total, output)
     order = [total.letters.index(letter) for letter in output]
     return Expr(Operand(Term(total.value).permute(order).value, weak))
@@ -101,9 +102,7 @@ def _check_term(part: str, subscripts: str) -> None:
 
 
 def _bad(subscripts: str, got: str, expected: str) -> DomainError:
-    return DomainError(
-        message(f"einsum {subscripts!r}", got=got, expected=expected, where=here())
-    )
+    return DomainError(message(f"einsum {subscripts!r}", got=got, expected=expected, where=here()))
 
 
 def _diagonal(value: Value, letters: str) -> _Named:
@@ -114,8 +113,12 @@ def _diagonal(value: Value, letters: str) -> _Named:
         shape = value.type.shape
         if prove_equal(shape[i], shape[j]) is not True:
             raise ShapeError(
-                message("einsum: a repeated letter", got=f"{shape[i]} and {shape[j]}",
-                        expected="equal sizes", where=here())
+                message(
+                    "einsum: a repeated letter",
+                    got=f"{shape[i]} and {shape[j]}",
+                    expected="equal sizes",
+                    where=here(),
+                )
             )
         rest = [k for k in range(len(shape)) if k not in {i, j}]
         moved = Term(value).permute([i, j, *rest])

@@ -1,7 +1,7 @@
 """Elementwise array functions.
 
-Each takes Exprs, arrays and Python numbers, promotes as NumPy 2 does and broadcasts; integers and bools
-become f64 where the function is not closed over them.
+Each takes Exprs, arrays and Python numbers, promotes as NumPy 2 does and broadcasts; integers and
+bools become f64 where the function is not closed over them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def trunc(x: Any, /) -> Expr:
 
 
 @array_function(np.round, np.rint)
-def round(x: Any, /) -> Expr:  # noqa: A001  (the Array API's name)
+def round(x: Any, /) -> Expr:
     """The nearest whole number, halves to even."""
     return _rounding(ops.RINT, "round", x)
 
@@ -130,7 +130,7 @@ def sign(x: Any, /) -> Expr:
 
 
 @array_function(np.abs, np.fabs)
-def abs(x: Any, /) -> Expr:  # noqa: A001  (the Array API's name)
+def abs(x: Any, /) -> Expr:
     """The absolute value."""
     return lift(x, "abs").__abs__()
 
@@ -150,7 +150,7 @@ def positive(x: Any, /) -> Expr:
 @array_function(np.square)
 def square(x: Any, /) -> Expr:
     """x * x."""
-    found = lift(x, "square")
+    found: Expr = lift(x, "square")
     return found * found
 
 
@@ -163,7 +163,7 @@ def reciprocal(x: Any, /) -> Expr:
 @array_function(np.add)
 def add(x1: Any, x2: Any, /) -> Expr:
     """x1 + x2; of two bools, or."""
-    return lift(x1, "add") + x2
+    return Expr(emit.arithmetic(ops.ADD, ops.OR, "add", x1, x2))
 
 
 @array_function(np.subtract)
@@ -197,7 +197,7 @@ def remainder(x1: Any, x2: Any, /) -> Expr:
 
 
 @array_function(np.power, np.float_power)
-def pow(x1: Any, x2: Any, /) -> Expr:  # noqa: A001  (the Array API's name)
+def pow(x1: Any, x2: Any, /) -> Expr:
     """x1 ** x2."""
     return Expr(power(x1, x2))
 
@@ -215,7 +215,7 @@ def minimum(x1: Any, x2: Any, /) -> Expr:
 
 
 @array_function(np.clip)
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Expr:  # noqa: A002  (the standard's names)
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Expr:
     """x held between `min` and `max`, in the dtype of x; None leaves a side open."""
     found = lift(x, "clip")
     for op, bound in ((ops.MAXIMUM, min), (ops.MINIMUM, max)):

@@ -1,6 +1,7 @@
 """Elementwise operations on what the user wrote: promotion, broadcasting, constraints.
 
-before: operands of any dtypes and shapes.  after: IR operands of one dtype and exactly one shape, with
+before: operands of any dtypes and shapes.  after: IR operands of one dtype and exactly one shape,
+with
 `cast` and `broadcast` nodes where NumPy 2 converts by itself.
 
 Rules: weak dtypes (Python numbers, Dims) give way; a size 1 stretches only when it is static; two
@@ -103,7 +104,9 @@ def stretch(value: Value, shape: Shape) -> Value:
         value = value_of(ops.RESHAPE, (value,), {"shape": agreed})
     if agreed == shape:
         return value
-    return value_of(ops.BROADCAST, (value,), {"shape": shape, "axes": tuple(range(lead, len(shape)))})
+    return value_of(
+        ops.BROADCAST, (value,), {"shape": shape, "axes": tuple(range(lead, len(shape)))}
+    )
 
 
 def together(values: Sequence[Value], subject: str) -> list[Value]:

@@ -3,8 +3,9 @@
 before: an operand of the IR.  after: new operands; nothing is computed.
 
 In-place statements rebind the value that the Python object holds, and so its aliases, as with an
-ndarray; a result of indexing is a new value.  Variables, shared variables and values of an enclosing
-trace cannot be rebound.  Where Python needs a concrete value, TracerError says what to write instead.
+ndarray; a result of indexing is a new value.  Variables, shared variables and values of an
+enclosing trace cannot be rebound.  Where Python needs a concrete value, TracerError says what to
+write instead.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Expr:
 
     __array_priority__ = 1000.0
 
-    def __init__(self, made: Operand, *, name: str | None = None, pinned: str | None = None) -> None:
+    def __init__(
+        self, made: Operand, *, name: str | None = None, pinned: str | None = None
+    ) -> None:
         self._operand = made
         self._pinned = pinned
         self._scope = scope.current()
@@ -104,7 +107,9 @@ class Expr:
         """The last two axes exchanged; rank 2 or more."""
         if self.ndim < 2:
             raise ShapeError(
-                message("mT: rank below 2", got=self.type, expected="a matrix or more", where=here())
+                message(
+                    "mT: rank below 2", got=self.type, expected="a matrix or more", where=here()
+                )
             )
         rank = self.ndim
         return self._permuted((*range(rank - 2), rank - 1, rank - 2))
@@ -118,17 +123,22 @@ class Expr:
         """`x.at[key].set(v)` and the like: a new array with some elements changed."""
         return Places(self)
 
-    def astype(self, dtype: Any, *, copy: bool = True) -> Expr:  # noqa: ARG002  (values have no copies)
+    def astype(self, dtype: Any, *, copy: bool = True) -> Expr:
         """The elements in `dtype`: floats to integers truncate and saturate, NaN gives 0."""
         wanted = compiled_dtype(as_dtype(dtype, subject="astype"), "astype")
         return Expr(Operand(emit.cast(self.__symc_operand__(), wanted, "astype")))
 
-    def to_device(self, device: Any, /, *, stream: Any = None) -> Expr:  # noqa: ARG002
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Expr:
         """The value itself: where it lives is an option of the compiled function."""
         if device != "cpu":
             raise UnsupportedError(
-                message("to_device", got=device, expected="cpu", where=here(),
-                        advice="sc.function(..., device=...)")
+                message(
+                    "to_device",
+                    got=device,
+                    expected="cpu",
+                    where=here(),
+                    advice="sc.function(..., device=...)",
+                )
             )
         return self
 
@@ -262,7 +272,7 @@ class Expr:
     def __imod__(self, other: Any) -> Expr:
         return self._rebind(self % other, "%=")
 
-    def __ipow__(self, other: Any) -> Expr:  # type: ignore[misc]
+    def __ipow__(self, other: Any) -> Expr:
         return self._rebind(self**other, "**=")
 
     def __imatmul__(self, other: Any) -> Expr:
@@ -301,7 +311,7 @@ class Expr:
                     f"`{statement}` on {reason}",
                     got=repr(self),
                     where=here(),
-                    advice="a new value: x = x.at[i].set(v), x = x + v, or updates= for shared ones",
+                    advice="a new value: x = x.at[i].set(v), x = x + v; updates= for shared ones",
                 )
             )
 
@@ -347,7 +357,7 @@ class Expr:
     def __contains__(self, item: object) -> NoReturn:
         self._concrete("`in`", "sc.any(x == item)")
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:  # noqa: ARG002
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         self._concrete("a NumPy array", "array functions of symc, or sc.function to compile first")
 
     def __dlpack__(self, **_: Any) -> NoReturn:
@@ -366,14 +376,14 @@ class Expr:
 
     # Protocols of NumPy and the Array API.
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:  # noqa: ARG002
+    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
         return sys.modules["symc"]
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return protocols.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(
-        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any  # noqa: ARG002
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
         return protocols.function(function, args, kwargs)
 

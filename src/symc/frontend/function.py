@@ -1,8 +1,8 @@
 """`sc.function`: the explicit door's compiled function.
 
-before: variables, expressions over them, updates of shared variables.  after: a `Function` whose calls
-run natively; what the native call path does not take as it is comes to `_miss`, which converts or
-says in words what is wrong.
+before: variables, expressions over them, updates of shared variables.  after: a `Function` whose
+calls run natively; what the native call path does not take as it is comes to `_miss`, which
+converts or says in words what is wrong.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def function(
 ) -> Function:
     """Compile `outputs` (an expression, a sequence of them, or None) as a function of `inputs`.
 
-    `updates`: shared variable -> new value, all computed from the old values.  `givens`: variable ->
-    what to put in its place.  Raises MissingInputError, ShapeError, DTypeError, DomainError.
+    `updates`: shared variable -> new value, all computed from the old values.  `givens`: variable
+    -> what to put in its place.  Raises MissingInputError, ShapeError, DTypeError, DomainError.
     """
     settings = resolve(options)
     title = name or "function"
@@ -75,8 +75,12 @@ def function(
 def _check_inputs(inputs: Any, title: str) -> list[Variable]:
     if not isinstance(inputs, list | tuple):
         raise DTypeError(
-            message(f"{title}: inputs", got=type(inputs).__name__, expected="a list of variables",
-                    where=here())
+            message(
+                f"{title}: inputs",
+                got=type(inputs).__name__,
+                expected="a list of variables",
+                where=here(),
+            )
         )
     names: set[str] = set()
     for item in inputs:
@@ -109,13 +113,20 @@ def _check_updates(updates: Updates | None, title: str) -> list[Update]:
     for target, new in pairs:
         if not isinstance(target, Shared):
             raise DTypeError(
-                message(f"{title}: update of something not shared", got=repr(target),
-                        expected="what sc.shared returned", where=here())
+                message(
+                    f"{title}: update of something not shared",
+                    got=repr(target),
+                    expected="what sc.shared returned",
+                    where=here(),
+                )
             )
         if target in seen:
             raise DomainError(
-                message(f"{title}: two updates of shared variable {target.name}",
-                        expected="one new value each", where=here())
+                message(
+                    f"{title}: two updates of shared variable {target.name}",
+                    expected="one new value each",
+                    where=here(),
+                )
             )
         seen.add(target)
         found.append(Update(target, _new_contents(target, new, title)))
@@ -125,7 +136,9 @@ def _check_updates(updates: Updates | None, title: str) -> list[Update]:
 def _new_contents(target: Shared, new: Any, title: str) -> Value:
     subject = f"{title}: update of {target.name or 'a shared variable'}"
     made = lift(new, subject).__symc_operand__()
-    weak_fits = made.weak and np.result_type(target.dtype, made.dtype.type(0).item()) == target.dtype
+    weak_fits = (
+        made.weak and np.result_type(target.dtype, made.dtype.type(0).item()) == target.dtype
+    )
     if not weak_fits and not np.can_cast(made.dtype, target.dtype, "safe"):
         raise DTypeError(
             message(
@@ -149,8 +162,9 @@ def _substituted(
     for target, new in givens.items():
         if not isinstance(target, Variable | Shared):
             raise DTypeError(
-                message(f"{title}: givens", got=repr(target), expected="variables as keys",
-                        where=here())
+                message(
+                    f"{title}: givens", got=repr(target), expected="variables as keys", where=here()
+                )
             )
         made = lift(new, f"{title}: givens").__symc_operand__()
         if not made.weak and not np.can_cast(made.dtype, target.dtype, "safe"):
@@ -243,14 +257,21 @@ class Function(Inspectable):
         if len(args) > len(self._names) or unknown or twice or missing:
             got = f"{len(args)} positional" + (f" and {', '.join(kwargs)}" if kwargs else "")
             wrong = (
-                f"unknown {unknown[0]}" if unknown
-                else f"{twice[0]} given twice" if twice
-                else f"{missing[0]} is missing" if missing
+                f"unknown {unknown[0]}"
+                if unknown
+                else f"{twice[0]} given twice"
+                if twice
+                else f"{missing[0]} is missing"
+                if missing
                 else "too many"
             )
             raise TypeError(
-                message(f"{title}: arguments ({wrong})", got=got,
-                        expected=", ".join(self._names) or "none", where=here())
+                message(
+                    f"{title}: arguments ({wrong})",
+                    got=got,
+                    expected=", ".join(self._names) or "none",
+                    where=here(),
+                )
             )
         return [*args, *(kwargs[name] for name in self._names[len(args) :])]
 
@@ -283,8 +304,13 @@ class Function(Inspectable):
             made = lift(arg, f"{title}: argument {name}").__symc_operand__()
             if not made.weak and not np.can_cast(made.dtype, value.type.dtype, "safe"):
                 raise DTypeError(
-                    message(f"{title}: argument {name}", got=made.type, expected=value.type,
-                            where=here(), advice=f"astype({dtype_name(value.type.dtype)!r})")
+                    message(
+                        f"{title}: argument {name}",
+                        got=made.type,
+                        expected=value.type,
+                        where=here(),
+                        advice=f"astype({dtype_name(value.type.dtype)!r})",
+                    )
                 )
             values.append(cast(made, value.type.dtype, title))
         types = [value.type for value in self._inputs]
@@ -309,4 +335,3 @@ def _not_trusted(title: str, names: Sequence[str], types: Sequence[Any]) -> Shap
             advice="f.trust_input = False",
         )
     )
-

@@ -12,7 +12,7 @@ from symc.frontend.dispatch import array_function
 from symc.frontend.expr import Expr
 from symc.frontend.operand import Operand, operand
 from symc.ir import ops
-from symc.ir.core import Constraint
+from symc.ir.core import Attrs, Constraint
 from symc.ir.errors import DomainError, DTypeError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
@@ -24,8 +24,13 @@ MODES = ("raise", "clip", "wrap", "fill")
 def _checked(index: Operand, mode: str, subject: str) -> Operand:
     if not is_int(index.dtype):
         raise DTypeError(
-            message(f"{subject}: indices", got=index.type, expected="integers", where=here(),
-                    advice="astype('i64')")
+            message(
+                f"{subject}: indices",
+                got=index.type,
+                expected="integers",
+                where=here(),
+                advice="astype('i64')",
+            )
         )
     if mode not in MODES:
         raise DomainError(message(f"{subject}: mode", got=repr(mode), expected=MODES, where=here()))
@@ -36,8 +41,8 @@ def _checked(index: Operand, mode: str, subject: str) -> Operand:
 def take(x: Any, indices: Any, /, *, axis: int | None = None, mode: str = "raise") -> Expr:
     """Whole slices of x at `indices` along `axis` (None: of the flattened x).
 
-    Shape: x[:axis] + indices + x[axis+1:].  `mode` for positions outside: "raise" counts negative ones
-    from the end and raises IndexError for the rest; "clip", "wrap"; "fill" reads 0.
+    Shape: x[:axis] + indices + x[axis+1:].  `mode` for positions outside: "raise" counts negative
+    ones from the end and raises IndexError for the rest; "clip", "wrap"; "fill" reads 0.
     """
     found = operand(x, "take")
     index = _checked(operand(indices, "take"), mode, "take")
@@ -46,7 +51,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None, mode: str = "raise
         value = Term(value).reshape((found.type.elements,)).value
         axis = 0
     place = axis_numbers.one(axis, value.type.rank, "take")
-    attrs = {"axis": place, "mode": mode}
+    attrs: Attrs = {"axis": place, "mode": mode}
     return Expr(Operand(emit.value_of(ops.TAKE, (value, index.value), attrs), found.weak))
 
 
@@ -57,8 +62,12 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1, mode: str = "rai
     index = _checked(operand(indices, "take_along_axis"), mode, "take_along_axis")
     if index.type.rank != found.type.rank:
         raise ShapeError(
-            message("take_along_axis: ranks", got=f"{found.type} and {index.type}",
-                    expected="one rank", where=here())
+            message(
+                "take_along_axis: ranks",
+                got=f"{found.type} and {index.type}",
+                expected="one rank",
+                where=here(),
+            )
         )
     place = axis_numbers.one(axis, found.type.rank, "take_along_axis")
     x_rest = (*found.type.shape[:place], 1, *found.type.shape[place + 1 :])
@@ -70,4 +79,3 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1, mode: str = "rai
     chosen = emit.stretch(index.value, (*common[:place], count, *common[place + 1 :]))
     made = emit.value_of(ops.TAKE_ALONG, (data, chosen), {"axis": place, "mode": mode})
     return Expr(Operand(constraints.attach(made, needed), found.weak))
-

@@ -1,8 +1,8 @@
 """Derivatives of expressions: Theano's `grad`, `Rop`, `Lop`.
 
-before: a cost or expressions of the explicit door, or values inside a trace.  after: new expressions for
-the derivatives, in the container that `wrt` came in.  Sizes that the cost assumes equal are assumed by
-its derivatives too.
+before: a cost or expressions of the explicit door, or values inside a trace.  after: new
+expressions for the derivatives, in the container that `wrt` came in.  Sizes that the cost assumes
+equal are assumed by its derivatives too.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ def expression_grad(
 ) -> Any:
     """The gradient of the scalar `cost` with respect to `wrt`, an expression or a list of them.
 
-    `consider_constant`: expressions through which no derivative passes.  `known_grads`: expression ->
-    its gradient, used instead of what `cost` would give it (`cost` may then be None).
+    `consider_constant`: expressions through which no derivative passes.  `known_grads`: expression
+    -> its gradient, used instead of what `cost` would give it (`cost` may then be None).
     `disconnected`: what to give for a `wrt` that the cost does not depend on.
     """
     if disconnected not in DISCONNECTED:
         raise DomainError(
-            message("grad: disconnected", got=repr(disconnected), expected=DISCONNECTED,
-                    where=here())
+            message(
+                "grad: disconnected", got=repr(disconnected), expected=DISCONNECTED, where=here()
+            )
         )
     listed = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
     targets = [_differentiable(item, "grad: wrt") for item in listed]
@@ -64,8 +65,9 @@ def value_of(x: Any) -> Value:
     """The IR value of an expression."""
     if not is_symbolic(x):
         raise DTypeError(
-            message("not an expression", got=type(x).__name__, expected="a symbolic value",
-                    where=here())
+            message(
+                "not an expression", got=type(x).__name__, expected="a symbolic value", where=here()
+            )
         )
     return lift(x, "expression").__symc_operand__().value
 
@@ -135,8 +137,13 @@ def like(x: Any, type: TensorType, subject: str) -> Value:
     fits = made.weak or np.can_cast(made.dtype, type.dtype, "safe")
     if not fits:
         raise DTypeError(
-            message(f"{subject}: dtype", got=dtype_name(made.dtype), expected=type, where=here(),
-                    advice=f"astype({dtype_name(type.dtype)!r})")
+            message(
+                f"{subject}: dtype",
+                got=dtype_name(made.dtype),
+                expected=type,
+                where=here(),
+                advice=f"astype({dtype_name(type.dtype)!r})",
+            )
         )
     cast = emit.cast(made, type.dtype, subject)
     _, (fitted,) = bind_sizes([type], [cast], [""], subject)
@@ -194,8 +201,9 @@ def Rop(f: Any, wrt: Any, v: Any) -> Any:  # noqa: N802  (Theano's name)
     given = _listed(v)[0]
     if len(given) != len(targets):
         raise ShapeError(
-            message("Rop: vectors", got=len(given), expected=f"{len(targets)}, as in wrt",
-                    where=here())
+            message(
+                "Rop: vectors", got=len(given), expected=f"{len(targets)}, as in wrt", where=here()
+            )
         )
     along = [like(x, t.type, "Rop: v") for x, t in zip(given, targets, strict=True)]
     values = [_differentiable(x, "Rop: f") for x in results]
@@ -214,7 +222,9 @@ def Lop(f: Any, wrt: Any, u: Any, disconnected: str = "zero") -> Any:  # noqa: N
     values = [_differentiable(x, "Lop: f") for x in results]
     if len(given) != len(values):
         raise ShapeError(
-            message("Lop: vectors", got=len(given), expected=f"{len(values)}, as in f", where=here())
+            message(
+                "Lop: vectors", got=len(given), expected=f"{len(values)}, as in f", where=here()
+            )
         )
     cotangents = [like(x, value.type, "Lop: u") for x, value in zip(given, values, strict=True)]
     listed, single = _listed(wrt)

@@ -1,8 +1,8 @@
 """Grafting: a graph copied onto other values and sizes.
 
 before: results of a free graph, values to replace, and sizes for its names.  after: new results in
-which each replaced value stands for its substitute; nodes that neither reach are shared, not copied.
-Types are inferred anew, and constraints go along.
+which each replaced value stands for its substitute; nodes that neither reach are shared, not
+copied. Types are inferred anew, and constraints go along.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from symc.ir.types import TensorType
 Sizes = Mapping[str, Size]
 
 
-def graft(
-    results: Sequence[Value], replaced: Mapping[Value, Value], sizes: Sizes
-) -> list[Value]:
+def graft(results: Sequence[Value], replaced: Mapping[Value, Value], sizes: Sizes) -> list[Value]:
     """`results` over the substitutes in `replaced`, with named sizes as in `sizes`."""
     current = dict(replaced)
     nodes, _ = reachable(results, stop=replaced)
@@ -71,8 +69,7 @@ def _attr(value: Attr, sizes: Sizes) -> Attr:
 
 def _moved(found: Sequence[Constraint], sizes: Sizes) -> list[Constraint]:
     return [
-        replace(c, left=substitute(c.left, sizes), right=substitute(c.right, sizes))
-        for c in found
+        replace(c, left=substitute(c.left, sizes), right=substitute(c.right, sizes)) for c in found
     ]
 
 

@@ -1,8 +1,8 @@
 """Indexing: reading `x[key]` and making the value that `x[key] = v` leaves.
 
-before: an operand and a key as NumPy takes it.  after: views (slice, reshape) for the basic part, then
-one gather or scatter for integer arrays; several arrays become one over the merged axes, with every
-position checked on its own axis.
+before: an operand and a key as NumPy takes it.  after: views (slice, reshape) for the basic part,
+then one gather or scatter for integer arrays; several arrays become one over the merged axes, with
+every position checked on its own axis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from symc.frontend.emit import shape_text
 from symc.frontend.keys import At, Key, New, Picked, Span, parse
 from symc.frontend.operand import Operand, is_symbolic, operand, read
 from symc.ir import ops, term
-from symc.ir.core import Value
+from symc.ir.core import Attrs, Value
 from symc.ir.dims import Size, size_product
 from symc.ir.errors import DTypeError, ShapeError, UnsupportedError, message
 from symc.ir.locations import here
@@ -99,9 +99,7 @@ class _View:
         return x.slice(self.starts, self.sizes, self.steps)
 
     def whole(self, x: Term) -> bool:
-        return (
-            not any(self.starts) and set(self.steps) <= {1} and self.sizes == x.shape
-        )
+        return not any(self.starts) and set(self.steps) <= {1} and self.sizes == x.shape
 
 
 def _view(key: Key, shape: tuple[Size, ...]) -> _View:
@@ -262,7 +260,7 @@ def _write_picked(x: Term, key: Key, new: Value, combine: str) -> Term:
     merged = moved.reshape(plan.merged(kept.shape))
     rows = plan.index.type.shape
     shape = (*merged.shape[: plan.place], *rows, *merged.shape[plan.place + 1 :])
-    attrs = {"axis": plan.place, "mode": "raise", "combine": combine}
+    attrs: Attrs = {"axis": plan.place, "mode": "raise", "combine": combine}
     op = ops.SCATTER if combine in {"set", "add"} else ops.SCATTER_FOLD
     operands = (merged, Term(plan.index), Term(_fit(new, shape)))
     written = term.apply_op(op, operands, attrs)
@@ -299,4 +297,3 @@ def _masked(x: Operand, mask: Operand, value: Any, combine: str) -> Operand:
     if op is not None:
         fitted = _combined(op, Term(old), fitted)
     return Operand(term.where(Term(chosen), fitted, Term(old)).value)
-

@@ -1,8 +1,9 @@
 """`sc.jit`: the tracing door's compiled function.
 
 before: a Python function over pytrees of arrays.  after: a `Jit` that traces it once per signature
-(structure, dtypes, ranks, static arguments) and specialises on sizes as `specialise` says.  Calls with
-nothing but positional ndarrays of a known signature run without any Python; the rest comes to `_miss`.
+(structure, dtypes, ranks, static arguments) and specialises on sizes as `specialise` says.  Calls
+with nothing but positional ndarrays of a known signature run without any Python; the rest comes to
+`_miss`.
 
 Called on symbolic values, or inside a trace, the function is inlined.
 """
@@ -15,17 +16,17 @@ from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as np
-import optree
 
-from symc.frontend import backend, scope, tracing
+from symc.frontend import backend, scope, tracing, trees
 from symc.frontend.convert import argument, as_array, check_sizes, is_scalar
 from symc.frontend.expr import Expr
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
 from symc.frontend.settings import resolve
-from symc.frontend.signature import NAMESPACE, Choices, LeafPlace, Signature, example
+from symc.frontend.signature import Choices, LeafPlace, Signature, example
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
+from symc.frontend.trees import Structure
 from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.ir.options import Options
@@ -44,8 +45,8 @@ def jit(
     """Compile a Python function of arrays; used as `@sc.jit` or `@sc.jit(...)`.
 
     `in_specs`: one spec (or tree of specs, or None) per positional argument; annotations such as
-    `x: "f32[n,784]"` serve as well.  Static arguments must be hashable and are part of the signature.
-    A donated array may be overwritten.
+    `x: "f32[n,784]"` serve as well.  Static arguments must be hashable and are part of the
+    signature. A donated array may be overwritten.
     """
     choices = Choices(
         in_specs, _tuple(static_argnums), _tuple(static_argnames), _tuple(donate_argnums)
@@ -83,7 +84,7 @@ class Variant:
     def run(self, arrays: Sequence[np.ndarray]) -> Any:
         """The results, in the form that the function returned them."""
         assert self.loaded is not None
-        return optree.tree_unflatten(self.trace.tree, self.loaded.call(arrays))
+        return trees.unflatten(self.trace.tree, self.loaded.call(arrays))
 
 
 @dataclass(slots=True)
@@ -123,20 +124,23 @@ class Jit(Inspectable):
     def current(self) -> backend.Loaded:
         if self._shown is None or self._shown.loaded is None:
             raise DomainError(
-                message(f"{self!r} has no compiled program yet", where=here(),
-                        advice="call it, or f.lower(*args_or_specs)")
+                message(
+                    f"{self!r} has no compiled program yet",
+                    where=here(),
+                    advice="call it, or f.lower(*args_or_specs)",
+                )
             )
         return self._shown.loaded
 
     def lower(self, *args: Any, **kwargs: Any) -> Jit:
         """Compile for these arguments (arrays or specs) without running; the inspecting calls then
         show that program."""
-        own_args, own_kwargs = optree.tree_map(example, (args, kwargs))
+        own_args, own_kwargs = trees.mapped(example, (args, kwargs))
         _, self._shown = self._prepared(own_args, own_kwargs)
         return self
 
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if scope.current() is not None or any(map(is_symbolic, optree.tree_leaves((args, kwargs)))):
+        if scope.current() is not None or any(map(is_symbolic, trees.leaves_of((args, kwargs)))):
             return self._inlined(args, kwargs)
         arrays, variant = self._prepared(args, kwargs)
         self._shown = variant
@@ -149,7 +153,7 @@ class Jit(Inspectable):
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function's own results over symbolic arguments, which stay as they are outside."""
-        own_args, own_kwargs = optree.tree_map(
+        own_args, own_kwargs = trees.mapped(
             lambda leaf: Expr(leaf.__symc_operand__()) if is_symbolic(leaf) else leaf,
             (args, kwargs),
         )
@@ -159,7 +163,7 @@ class Jit(Inspectable):
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[list[np.ndarray], Variant]:
         """Converted leaves and the variant for them."""
-        given, tree = optree.tree_flatten(self._signature.marked(args, kwargs), namespace=NAMESPACE)
+        given, tree = trees.flatten(self._signature.marked(args, kwargs))
         kinds = tuple(map(_kind, given))
         family = self._families.get((tree, kinds))
         places = self._signature.leaves(tree) if family is None else family.places
@@ -177,7 +181,7 @@ class Jit(Inspectable):
         return arrays, family.specialiser.variant(arrays)
 
     def _new_family(
-        self, tree: optree.PyTreeSpec, places: list[LeafPlace], leaves: tuple[Leaf, ...], flat: bool
+        self, tree: Structure, places: list[LeafPlace], leaves: tuple[Leaf, ...], flat: bool
     ) -> Family:
         def ready(variant: Variant) -> None:
             structure = tracing.structure_of(variant.trace.tree)
@@ -200,7 +204,7 @@ def _kind(leaf: Any) -> Hashable:
     if isinstance(leaf, np.ndarray | np.generic):
         return (leaf.dtype.str, leaf.ndim)
     if is_scalar(leaf):
-        return type(leaf)
+        return type(leaf).__name__
     array = as_array(leaf, "argument")
     return (array.dtype.str, array.ndim)
 
@@ -239,4 +243,3 @@ def _leaves(
         Leaf(array.dtype, array.ndim, is_scalar(leaf) and place.declared is None, place.declared)
         for leaf, array, place in zip(given, arrays, places, strict=True)
     )
-

@@ -1,11 +1,11 @@
 """Index keys: from what stands in brackets to one entry per axis.
 
 before: ints, Dims, slices, `...`, None, arrays, in any mixture that NumPy takes.  after: a list of
-`At` (a known position), `Span` (a slice with exact symbolic start and size), `New` (an axis of size 1)
-and `Picked` (positions from an integer array), one entry per axis of the operand besides `New`.
+`At` (a known position), `Span` (a slice with exact symbolic start and size), `New` (an axis of size
+1) and `Picked` (positions from an integer array), one entry per axis of the operand besides `New`.
 
-Python's clipping of slices is exact for symbolic sizes; where the sign of a bound is not known it is
-taken as non-negative, under a constraint.
+Python's clipping of slices is exact for symbolic sizes; where the sign of a bound is not known it
+is taken as non-negative, under a constraint.
 """
 
 from __future__ import annotations
@@ -110,11 +110,11 @@ def _expand_masks(items: list[Any], subject: str) -> list[Any]:
     out: list[Any] = []
     for item in items:
         if isinstance(item, bool | np.bool_):
-            raise DTypeError(
-                message(f"{subject}: a bool is not an index", got=item, where=here())
-            )
+            raise DTypeError(message(f"{subject}: a bool is not an index", got=item, where=here()))
         if isinstance(item, list) or (isinstance(item, np.ndarray) and item.dtype == np.bool_):
-            array = as_array(item, subject) if not isinstance(item, list) or item else np.empty(0, int)
+            array = (
+                as_array(item, subject) if not isinstance(item, list) or item else np.empty(0, int)
+            )
             out += list(array.nonzero()) if array.dtype == np.bool_ else [array]
             continue
         if is_symbolic(item) and not isinstance(item, Dim) and item.dtype == np.bool_:
@@ -189,8 +189,12 @@ def _in_range(index: np.ndarray, size: Size, place: str) -> tuple[np.ndarray, bo
 def out_of_range(position: object, size: Size, place: str) -> SymcIndexError:
     """The error for a position that the axis does not have."""
     return SymcIndexError(
-        message(f"{place}: index out of range", got=position, expected=f"-{size} to {size} - 1",
-                where=here())
+        message(
+            f"{place}: index out of range",
+            got=position,
+            expected=f"-{size} to {size} - 1",
+            where=here(),
+        )
     )
 
 

@@ -41,8 +41,12 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Expr:
     if isinstance(axes, int):
         if not 0 <= axes <= min(left.ndim, right.ndim):
             raise ShapeError(
-                message("tensordot: axes", got=axes,
-                        expected=f"0 to {min(left.ndim, right.ndim)}", where=here())
+                message(
+                    "tensordot: axes",
+                    got=axes,
+                    expected=f"0 to {min(left.ndim, right.ndim)}",
+                    where=here(),
+                )
             )
         pairs = (range(left.ndim - axes, left.ndim), range(axes))
     else:
@@ -70,8 +74,12 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Expr:
     for value in moved:
         if value.type.shape[-1] == 1 and moved[0].type.shape[-1] != moved[1].type.shape[-1]:
             raise ShapeError(
-                message("vecdot: sizes", got=f"{moved[0].type} and {moved[1].type}",
-                        expected="equal sizes along the axis", where=here())
+                message(
+                    "vecdot: sizes",
+                    got=f"{moved[0].type} and {moved[1].type}",
+                    expected="equal sizes along the axis",
+                    where=here(),
+                )
             )
     left, right = emit.together(moved, "vecdot")
     lead = tuple(range(left.type.rank - 1))
@@ -87,7 +95,10 @@ def outer(x1: Any, x2: Any, /) -> Expr:
     column = Term(left.value).reshape((left.type.elements, 1))
     row = Term(right.value).reshape((1, right.type.elements))
     product = emit.arithmetic(
-        ops.MUL, ops.AND, "outer",
-        Expr(Operand(column.value, left.weak)), Expr(Operand(row.value, right.weak)),
+        ops.MUL,
+        ops.AND,
+        "outer",
+        Expr(Operand(column.value, left.weak)),
+        Expr(Operand(row.value, right.weak)),
     )
     return Expr(product)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from symc.frontend.dispatch import array_function
 from symc.frontend.emit import shape_text
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand, operand, read
-from symc.ir import dims, ops, term
+from symc.ir import dims, term
 from symc.ir.core import Constraint, Value
 from symc.ir.dims import Size, prove_equal, size_product
-from symc.ir.errors import DTypeError, DomainError, ShapeError, TracerError, message
+from symc.ir.errors import DomainError, DTypeError, ShapeError, TracerError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
 
@@ -27,7 +28,7 @@ def _same(made: Term, like: Operand) -> Expr:
 
 
 @array_function(np.reshape)
-def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Expr:  # noqa: ARG001
+def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Expr:
     """The elements in row-major order as `shape`; one size may be -1."""
     found = operand(x, "reshape")
     wanted, needed = _completed(found, shape)
@@ -60,9 +61,7 @@ def _completed(x: Operand, shape: Any) -> tuple[tuple[Size, ...], list[Constrain
 
 def _cannot(x: Operand, shape: Any, expected: str) -> ShapeError:
     text = ", ".join(map(str, shape)) if isinstance(shape, tuple | list) else str(shape)
-    return ShapeError(
-        message(f"reshape of {x.type} to ({text})", expected=expected, where=here())
-    )
+    return ShapeError(message(f"reshape of {x.type} to ({text})", expected=expected, where=here()))
 
 
 @array_function(np.transpose)
@@ -77,8 +76,12 @@ def permute_dims(x: Any, /, axes: Sequence[int] | None = None) -> Expr:
     )
     if sorted(order) != list(range(rank)):
         raise ShapeError(
-            message("permute_dims: axes", got=axes, expected=f"each of 0 to {rank - 1} once",
-                    where=here())
+            message(
+                "permute_dims: axes",
+                got=axes,
+                expected=f"each of 0 to {rank - 1} once",
+                where=here(),
+            )
         )
     return _same(Term(found.value).permute(order), found)
 
@@ -147,8 +150,9 @@ def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Expr:
         equal = prove_equal(shape[i], 1)
         if equal is False:
             raise ShapeError(
-                message(f"squeeze: axis {i}", got=f"size {shape[i]}", expected="size 1",
-                        where=here())
+                message(
+                    f"squeeze: axis {i}", got=f"size {shape[i]}", expected="size 1", where=here()
+                )
             )
         if equal is None:
             needed.append(constraints.must_equal(shape[i], 1, f"squeeze: axis {i}"))
@@ -168,8 +172,12 @@ def broadcast_to(x: Any, /, shape: Any) -> Expr:
         w == 1 and c != 1 for w, c in zip(wanted, common, strict=True)
     ):
         raise ShapeError(
-            message("broadcast_to", got=found.type, expected=f"what stretches to {shape_text(wanted)}",
-                    where=here())
+            message(
+                "broadcast_to",
+                got=found.type,
+                expected=f"what stretches to {shape_text(wanted)}",
+                where=here(),
+            )
         )
     made = emit.stretch(found.value, wanted)
     return Expr(Operand(constraints.attach(made, needed) if needed else made, found.weak))
@@ -186,8 +194,12 @@ def broadcast_arrays(*arrays: Any) -> list[Expr]:
 def _promoted(arrays: Any, subject: str) -> list[Value]:
     if not isinstance(arrays, tuple | list):
         raise DTypeError(
-            message(f"{subject}: arrays", got=type(arrays).__name__, expected="a list or tuple",
-                    where=here())
+            message(
+                f"{subject}: arrays",
+                got=type(arrays).__name__,
+                expected="a list or tuple",
+                where=here(),
+            )
         )
     if not arrays:
         raise ShapeError(
@@ -213,8 +225,8 @@ def _alike(values: Sequence[Value], axis: int | None, subject: str) -> list[Valu
                     message(
                         f"{subject}: shapes differ",
                         got=" and ".join(shape_text(v.type.shape) for v in values[:4]),
-                        expected="one rank, and equal sizes" + ("" if axis is None else
-                                                                f" in every axis but {axis}"),
+                        expected="one rank, and equal sizes"
+                        + ("" if axis is None else f" in every axis but {axis}"),
                         where=here(),
                     )
                 )
@@ -224,9 +236,12 @@ def _alike(values: Sequence[Value], axis: int | None, subject: str) -> list[Valu
                 agreed[i] = a
         if len(shape) != len(first):
             raise ShapeError(
-                message(f"{subject}: ranks differ",
-                        got=" and ".join(shape_text(v.type.shape) for v in values[:4]),
-                        expected="one rank", where=here())
+                message(
+                    f"{subject}: ranks differ",
+                    got=" and ".join(shape_text(v.type.shape) for v in values[:4]),
+                    expected="one rank",
+                    where=here(),
+                )
             )
         if tuple(agreed) != shape:
             value = constraints.attach(Term(value).reshape(agreed).value, needed)
@@ -263,8 +278,11 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Expr, ...]:
     size = found.shape[place]
     if isinstance(size, Dim):
         raise TracerError(
-            message(f"unstack of {size} slices, not known before the call", where=here(),
-                    advice="sc.scan or sc.map over the axis")
+            message(
+                f"unstack of {size} slices, not known before the call",
+                where=here(),
+                advice="sc.scan or sc.map over the axis",
+            )
         )
     lead = (slice(None),) * place
     return tuple(found[(*lead, i)] for i in range(size))
@@ -272,14 +290,14 @@ def unstack(x: Any, /, axis: int = 0) -> tuple[Expr, ...]:
 
 @array_function(np.split, np.array_split)
 def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
-    """Equal parts along `axis` for an int (it must divide the size), else parts between positions."""
+    """Parts along `axis`: that many equal ones (an int), or those between the positions given."""
     found = lift(x, "split")
     place = axis_numbers.one(axis, found.ndim, "split")
     size = found.type.shape[place]
     lead = (slice(None),) * place
     if isinstance(indices_or_sections, tuple | list):
         cuts = [None, *indices_or_sections, None]
-        return [found[(*lead, slice(a, b))] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [found[(*lead, slice(a, b))] for a, b in pairwise(cuts)]
     count = as_size(indices_or_sections, "split")
     if not isinstance(count, int) or count < 1:
         raise DomainError(message("split: parts", got=count, expected="an int >= 1", where=here()))
@@ -287,8 +305,12 @@ def split(x: Any, /, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
     if prove_equal(part * count, size) is not True:
         if isinstance(size, int):
             raise ShapeError(
-                message(f"split of {size} into {count} equal parts", expected="a divisor of the size",
-                        where=here(), advice="positions: split(x, [i, j])")
+                message(
+                    f"split of {size} into {count} equal parts",
+                    expected="a divisor of the size",
+                    where=here(),
+                    advice="positions: split(x, [i, j])",
+                )
             )
         needed = [constraints.must_equal(part * count, size, f"split into {count} equal parts")]
     else:
@@ -346,8 +368,9 @@ def tile(x: Any, /, repetitions: Any) -> Expr:
     base = Term(found.__symc_operand__().value).reshape(
         (*(1,) * (rank - found.ndim), *found.type.shape)
     )
-    spread = tuple(part for count, size in zip(counts, base.shape, strict=True)
-                   for part in (count, size))
+    spread = tuple(
+        part for count, size in zip(counts, base.shape, strict=True) for part in (count, size)
+    )
     wide = base.broadcast(spread, [2 * i + 1 for i in range(rank)])
     shape = tuple(count * size for count, size in zip(counts, base.shape, strict=True))
     return _same(wide.reshape(shape), found.__symc_operand__())

@@ -1,7 +1,8 @@
 """NumPy's protocols: which array function stands for which function of NumPy.
 
-before: `np.exp(x)`, `ndarray * x` on a symbolic `x`.  after: symc's function of the same meaning, or an
-UnsupportedError that names what is missing.  The table is filled where array functions are defined.
+before: `np.exp(x)`, `ndarray * x` on a symbolic `x`.  after: symc's function of the same meaning,
+or an UnsupportedError that names what is missing.  The table is filled where array functions are
+defined.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ def function(called: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
         raise _missing(called.__name__)
     if "out" in kwargs and kwargs["out"] is not None:
         raise TracerError(
-            message(f"numpy.{called.__name__}: out= of a symbolic result", where=here(),
-                    advice="use the result")
+            message(
+                f"numpy.{called.__name__}: out= of a symbolic result",
+                where=here(),
+                advice="use the result",
+            )
         )
     try:
         return found(*args, **kwargs)

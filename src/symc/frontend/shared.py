@@ -1,6 +1,7 @@
 """Shared variables: state that compiled functions read and update.
 
-before: a concrete array.  after: a symbolic value that stands for the contents at the start of a call;
+before: a concrete array.  after: a symbolic value that stands for the contents at the start of a
+call;
 `updates=` of sc.function writes new contents when the call succeeds.
 """
 
@@ -56,7 +57,7 @@ class Shared(Expr):
         self.state.set(array)
 
 
-def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:  # noqa: ARG001
+def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:
     """A shared variable that holds `value`.
 
     `borrow=True` allows symc to keep the array itself; it copies all the same, since updates need

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optree
 
+from symc.frontend import trees
 from symc.frontend.spec import Spec, spec, tensor_type
+from symc.frontend.trees import Static, Structure
 from symc.ir.errors import DTypeError, ParseError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.types import TensorType
-
-NAMESPACE = "symc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +29,6 @@ class Choices:
     static_argnums: tuple[int, ...] = ()
     static_argnames: tuple[str, ...] = ()
     donate_argnums: tuple[int, ...] = ()
-
-
-class Static:
-    """A static argument in its place in the tree; equal when type and value are."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Static)
-            and type(self.value) is type(other.value)
-            and bool(self.value == other.value)
-        )
-
-    def __hash__(self) -> int:
-        return hash((type(self.value), self.value))
-
-    def __repr__(self) -> str:
-        return f"Static({self.value!r})"
-
-
-optree.register_pytree_node(
-    Static,
-    lambda static: ((), static),
-    lambda static, _: static,
-    namespace=NAMESPACE,
-)
 
 
 class Signature:
@@ -78,17 +47,19 @@ class Signature:
         """The arguments as one tree, static ones wrapped."""
         named = set(self.choices.static_argnames)
         count = len(args)
-        static = {number + count if number < 0 else number for number in self.choices.static_argnums}
+        static = {
+            number + count if number < 0 else number for number in self.choices.static_argnums
+        }
         static |= {i for i, name in enumerate(self.parameters[:count]) if name in named}
         if not static and not named:
             return args, kwargs
         marked = tuple(_wrapped(a, i) if i in static else a for i, a in enumerate(args))
         return marked, {k: _wrapped(v, k) if k in named else v for k, v in kwargs.items()}
 
-    def leaves(self, tree: optree.PyTreeSpec) -> list[LeafPlace]:
+    def leaves(self, tree: Structure) -> list[LeafPlace]:
         """Where each leaf of `(args, kwargs)` stands."""
         places = []
-        for path in optree.treespec_paths(tree):
+        for path in trees.paths(tree):
             kind, first, *rest = path
             name, number = (str(first), None) if kind else (self._parameter(first), first)
             declared = self.specs.get(name)
@@ -138,17 +109,19 @@ def _child(declared: Any, part: Any) -> Any:
     return None
 
 
-def _declared(
-    parameters: Sequence[inspect.Parameter], in_specs: Any, title: str
-) -> dict[str, Any]:
+def _declared(parameters: Sequence[inspect.Parameter], in_specs: Any, title: str) -> dict[str, Any]:
     """Declared types by parameter, from `in_specs` or else from annotations."""
     if in_specs is not None:
         listed = list(in_specs) if isinstance(in_specs, list | tuple) else [in_specs]
         names = [parameter.name for parameter in parameters]
         if len(listed) > len(names):
             raise ShapeError(
-                message(f"{title}: in_specs", got=len(listed), expected=f"at most {len(names)}",
-                        where=here())
+                message(
+                    f"{title}: in_specs",
+                    got=len(listed),
+                    expected=f"at most {len(names)}",
+                    where=here(),
+                )
             )
         pairs = zip(names, listed, strict=False)
         return {name: _types(s, f"{title}: {name}") for name, s in pairs if s is not None}

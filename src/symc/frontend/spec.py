@@ -77,7 +77,7 @@ class Spec:
 
 
 def spec(text: str | Spec | np.dtype | type) -> Spec:
-    """Parse `dtype[dim,...]`; a bare dtype is a scalar.  Raises ParseError, DTypeError, ShapeError."""
+    """Parse `dtype[dim,...]`; a bare dtype is a scalar.  ParseError, DTypeError, ShapeError."""
     if isinstance(text, Spec):
         return text
     if not isinstance(text, str):
@@ -120,7 +120,7 @@ def as_dtype(dtype: Any, *, subject: str = "dtype") -> np.dtype:
     if isinstance(dtype, str) and dtype in SHORT_NAMES:
         return SHORT_NAMES[dtype]
     try:
-        found = np.dtype(dtype).newbyteorder("=")
+        found: np.dtype = np.dtype(dtype).newbyteorder("=")
     except TypeError as error:
         raise _unknown(subject, dtype) from error
     if dtype is None or found not in SHORT_NAMES.values():
@@ -182,7 +182,5 @@ def checked_type(type: TensorType, subject: str) -> TensorType:
                 raise ShapeError(message(f"{subject}: negative size", got=type, where=here()))
             total *= size
     if total > MAX_BYTES:
-        raise SymcOverflowError(
-            message(f"{subject}: too large to address", got=type, where=here())
-        )
+        raise SymcOverflowError(message(f"{subject}: too large to address", got=type, where=here()))
     return type

@@ -1,13 +1,14 @@
 """Which compiled variant serves a call: specialisation first, then sizes become symbolic.
 
-before: concrete argument types of one signature (structure, dtypes, ranks, static arguments).  after: a
-`Variant` that takes them.  The first call is compiled for its sizes; when later calls differ only in
-sizes, the axes that varied become symbolic, those whose sizes were equal in all calls under one name.
-What cannot be traced or does not hold with symbolic sizes is compiled for the sizes of the call and
-kept among the last `STATIC_LIMIT` of these.
+before: concrete argument types of one signature (structure, dtypes, ranks, static arguments).
+after: a
+`Variant` that takes them.  The first call is compiled for its sizes; when later calls differ only
+in sizes, the axes that varied become symbolic, those whose sizes were equal in all calls under one
+name. What cannot be traced or does not hold with symbolic sizes is compiled for the sizes of the
+call and kept among the last `STATIC_LIMIT` of these.
 
-Sizes 0 and 1 make a class of their own, since they broadcast: a call with a new pattern of them first
-tries the symbolic variant of another pattern, and is specialised when that does not hold.
+Sizes 0 and 1 make a class of their own, since they broadcast: a call with a new pattern of them
+first tries the symbolic variant of another pattern, and is specialised when that does not hold.
 """
 
 from __future__ import annotations

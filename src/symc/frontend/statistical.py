@@ -1,7 +1,7 @@
 """Reductions over axes, and what is composed of them.
 
-`axis`: None for all axes, an int, or a tuple of distinct ints.  `keepdims`: reduced axes stay, of size 1.
-Sums of bools and integers are i64, those of floats keep their dtype, as in NumPy.
+`axis`: None for all axes, an int, or a tuple of distinct ints.  `keepdims`: reduced axes stay, of
+size 1. Sums of bools and integers are i64, those of floats keep their dtype, as in NumPy.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _accumulated(subject: str, x: Any, dtype: Any) -> Operand:
 
 
 @array_function(np.sum)
-def sum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Expr:  # noqa: A001
+def sum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Expr:
     """The sum over `axis`; 0 over nothing."""
     found = _accumulated("sum", x, dtype)
     axes = axis_numbers.several(axis, found.type.rank, "sum")
@@ -77,7 +77,9 @@ def _needs_element(x: Operand, axes: tuple[int, ...], subject: str) -> list[Any]
                 )
             )
         if not prove_le(1, size):
-            needed.append(constraints.at_least(size, 1, f"{subject}: axis {axis} must not be empty"))
+            needed.append(
+                constraints.at_least(size, 1, f"{subject}: axis {axis} must not be empty")
+            )
     return needed
 
 
@@ -90,13 +92,13 @@ def _extreme(op: Op, logical: Op, subject: str, x: Any, axis: Any, keepdims: boo
 
 
 @array_function(np.max, np.amax)
-def max(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:  # noqa: A001
+def max(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """The largest over `axis`, NaN when one is; DomainError over nothing."""
     return _extreme(ops.MAX, ops.ANY, "max", x, axis, keepdims)
 
 
 @array_function(np.min, np.amin)
-def min(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:  # noqa: A001
+def min(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """The smallest over `axis`, NaN when one is; DomainError over nothing."""
     return _extreme(ops.MIN, ops.ALL, "min", x, axis, keepdims)
 
@@ -130,7 +132,7 @@ def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Expr:
 
 
 @array_function(np.any)
-def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:  # noqa: A001
+def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """Whether some element is not 0."""
     value = emit.truth(operand(x, "any"))
     axes = axis_numbers.several(axis, value.type.rank, "any")
@@ -138,7 +140,7 @@ def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:  # noqa: A
 
 
 @array_function(np.all)
-def all(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:  # noqa: A001
+def all(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """Whether every element is not 0."""
     value = emit.truth(operand(x, "all"))
     axes = axis_numbers.several(axis, value.type.rank, "all")

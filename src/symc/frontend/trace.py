@@ -1,7 +1,7 @@
 """From free values to an `Entry`: which values are inputs, states and hidden constants.
 
-before: results and updates as values of a free graph, and the values that are to be inputs.  after: a
-closed `Function` and the roles of its params.  What the results reach besides the inputs must be
+before: results and updates as values of a free graph, and the values that are to be inputs.  after:
+a closed `Function` and the roles of its params.  What the results reach besides the inputs must be
 shared variables or captured arrays; all else is reported as missing or leaked.
 """
 
@@ -146,4 +146,3 @@ def _unbound(name: str, value: Value, missing: str) -> MissingInputError:
             advice="add the variable that the size comes from to the inputs",
         )
     )
-

@@ -1,7 +1,8 @@
 """Tracing a Python function: from argument types to a program.
 
-before: a function of trees of arrays, and the type of each leaf.  after: a `Trace`: the program and the
-tree that its results form.  The function's Python code runs once; what it leaks raises TracerError.
+before: a function of trees of arrays, and the type of each leaf.  after: a `Trace`: the program and
+the tree that its results form.  The function's Python code runs once; what it leaks raises
+TracerError.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optree
-
-from symc.frontend import scope
+from symc.frontend import scope, trees
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
-from symc.frontend.signature import LeafPlace, Static
+from symc.frontend.signature import LeafPlace
 from symc.frontend.specialise import Leaf
 from symc.frontend.trace import Traced, accepted, build
+from symc.frontend.trees import Static
 from symc.ir.core import Value
 from symc.ir.entry import InputInfo
 from symc.ir.program import Accept
@@ -32,12 +32,12 @@ class Trace:
     """A traced function: its program, and how results are put together."""
 
     traced: Traced
-    tree: optree.PyTreeSpec
+    tree: trees.Structure
 
 
 def trace(
     fn: Callable[..., Any],
-    tree: optree.PyTreeSpec,
+    tree: trees.Structure,
     leaves: Sequence[Leaf],
     places: Sequence[LeafPlace],
     types: Sequence[TensorType],
@@ -52,9 +52,9 @@ def trace(
             Expr(Operand(value, leaf.weak), name=value.name)
             for value, leaf in zip(values, leaves, strict=True)
         ]
-        args, kwargs = optree.tree_unflatten(tree, symbols)
+        args, kwargs = trees.unflatten(tree, symbols)
         made = fn(*map(unwrapped, args), **{k: unwrapped(v) for k, v in kwargs.items()})
-        results, out_tree = optree.tree_flatten(made)
+        results, out_tree = trees.flatten(made)
         outputs = [lift(r, f"{title}: result").__symc_operand__().value for r in results]
     infos = [
         InputInfo(place.name, _accept(type, leaf), place.donated)
@@ -75,7 +75,7 @@ def _accept(type: TensorType, leaf: Leaf) -> int:
     return _WEAK_ACCEPT[type.dtype] if leaf.weak else Accept.ARRAY
 
 
-def structure_of(tree: optree.PyTreeSpec) -> Structure | None:
+def structure_of(tree: trees.Structure) -> Structure | None:
     """How native calls hand out results of this form; None when only Python can form it."""
     if tree.is_leaf():
         return Structure.SINGLE

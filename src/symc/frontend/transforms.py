@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import optree
-
-from symc.frontend import emit, gradients, scope
+from symc.frontend import emit, gradients, scope, trees
 from symc.frontend.eager import call_traced
 from symc.frontend.expr import Expr, lift
 from symc.frontend.gradients import expression_grad, like, pullback, pushforward, scalar_cost
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.trees import Structure
 from symc.ir import ops, term
 from symc.ir.core import Value
 from symc.ir.errors import DTypeError, ShapeError, message
@@ -33,7 +32,7 @@ def transformed(symbolic: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(symbolic)
     def function(*args: Any, **kwargs: Any) -> Any:
-        leaves = optree.tree_leaves((args, kwargs))
+        leaves = trees.leaves_of((args, kwargs))
         if scope.current() is not None or any(map(is_symbolic, leaves)):
             return symbolic(*args, **kwargs)
         return call_traced(symbolic, args, kwargs)
@@ -42,8 +41,10 @@ def transformed(symbolic: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def grad(target: Any, *args: Any, **kwargs: Any) -> Any:
-    """`grad(f, argnums=0, has_aux=False)`: the gradient of a function; `grad(cost, wrt, ...)`: of an
-    expression, see `gradients.expression_grad`."""
+    """The gradient of a function, `grad(f, argnums=0, has_aux=False)`, or of an expression.
+
+    For `grad(cost, wrt, ...)` see `gradients.expression_grad`.
+    """
     if _is_function(target):
         return _function_grad(target, *args, **kwargs)
     return expression_grad(target, *args, **kwargs)
@@ -96,11 +97,15 @@ def _value_and_grad(
     for number in chosen:
         if not -len(args) <= number < len(args):
             raise ShapeError(
-                message("grad: argnums", got=number, expected=f"below {len(args)}, the positional "
-                        "arguments", where=here())
+                message(
+                    "grad: argnums",
+                    got=number,
+                    expected=f"below {len(args)}, the positional arguments",
+                    where=here(),
+                )
             )
     chosen = [number % len(args) for number in chosen]
-    own, trees, values = _entering([args[number] for number in chosen], "grad")
+    own, structures, values = _entering([args[number] for number in chosen], "grad")
     full = list(args)
     for number, tree in zip(chosen, own, strict=True):
         full[number] = tree
@@ -112,8 +117,8 @@ def _value_and_grad(
     flat = [value for part in values for value in part]
     found = iter(_filled(pullback([total], [one], flat), flat))
     parts = [
-        optree.tree_unflatten(tree, [next(found) for _ in part])
-        for tree, part in zip(trees, values, strict=True)
+        trees.unflatten(tree, [next(found) for _ in part])
+        for tree, part in zip(structures, values, strict=True)
     ]
     return (result, aux), parts[0] if isinstance(argnums, int) else tuple(parts)
 
@@ -121,24 +126,30 @@ def _value_and_grad(
 def _with_aux(made: Any) -> tuple[Any, Any]:
     if not isinstance(made, tuple) or len(made) != 2:
         raise ShapeError(
-            message("has_aux: what the function returned", got=type(made).__name__,
-                    expected="a pair (cost, aux)", where=here())
+            message(
+                "has_aux: what the function returned",
+                got=type(made).__name__,
+                expected="a pair (cost, aux)",
+                where=here(),
+            )
         )
     return made
 
 
 def _entering(
     arguments: Sequence[Any], subject: str
-) -> tuple[list[Any], list[optree.PyTreeSpec], list[list[Value]]]:
+) -> tuple[list[Any], list[Structure], list[list[Value]]]:
     """Arguments whose leaves are values of their own, their structures and those values."""
-    own, trees, values = [], [], []
+    own: list[Any] = []
+    structures: list[Structure] = []
+    values: list[list[Value]] = []
     for argument in arguments:
-        leaves, tree = optree.tree_flatten(argument)
+        leaves, tree = trees.flatten(argument)
         entered = [_entered(leaf, subject) for leaf in leaves]
-        own.append(optree.tree_unflatten(tree, entered))
-        trees.append(tree)
+        own.append(trees.unflatten(tree, entered))
+        structures.append(tree)
         values.append([leaf.__symc_operand__().value for leaf in entered])
-    return own, trees, values
+    return own, structures, values
 
 
 def _entered(leaf: Any, subject: str) -> Expr:
@@ -176,31 +187,35 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 def _pushed(f: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
     @wraps(f)
     def pushed(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-        own, trees, values = _entering(primals, "jvp")
+        own, structures, values = _entering(primals, "jvp")
         flat = [value for part in values for value in part]
-        moves = _matching(tangents, trees, flat, "jvp: tangents")
-        leaves, tree = optree.tree_flatten(f(*own))
+        moves = _matching(tangents, structures, flat, "jvp: tangents")
+        leaves, tree = trees.flatten(f(*own))
         results = [lift(leaf, "jvp: result") for leaf in leaves]
         outputs = [result.__symc_operand__().value for result in results]
         moved = _filled(pushforward(outputs, flat, moves), outputs)
-        return optree.tree_unflatten(tree, results), optree.tree_unflatten(tree, moved)
+        return trees.unflatten(tree, results), trees.unflatten(tree, moved)
 
     return pushed
 
 
 def _matching(
-    given: Sequence[Any], trees: Sequence[optree.PyTreeSpec], flat: Sequence[Value], subject: str
+    given: Sequence[Any], structures: Sequence[Structure], flat: Sequence[Value], subject: str
 ) -> list[Value]:
     """Leaves of `given` in the types of `flat`; the structures must agree."""
-    leaves, structures = [], []
+    leaves, found = [], []
     for item in given:
-        own, structure = optree.tree_flatten(item)
+        own, structure = trees.flatten(item)
         leaves += own
-        structures.append(structure)
-    if structures != list(trees):
+        found.append(structure)
+    if found != list(structures):
         raise ShapeError(
-            message(subject, got=" ".join(map(str, structures)),
-                    expected=" ".join(map(str, trees)), where=here())
+            message(
+                subject,
+                got=" ".join(map(str, found)),
+                expected=" ".join(map(str, structures)),
+                where=here(),
+            )
         )
     return [like(leaf, value.type, subject) for leaf, value in zip(leaves, flat, strict=True)]
 
@@ -211,12 +226,12 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
     With `has_aux`, f returns `(result, aux)` and so does this, with `pull` between them.
     """
     _require_function(f, "vjp")
-    if scope.current() is None and not any(map(is_symbolic, optree.tree_leaves(primals))):
+    if scope.current() is None and not any(map(is_symbolic, trees.leaves_of(primals))):
         return _vjp_at_call(f, primals, has_aux)
-    own, trees, values = _entering(primals, "vjp")
+    own, structures, values = _entering(primals, "vjp")
     made = f(*own)
     out, aux = _with_aux(made) if has_aux else (made, None)
-    leaves, tree = optree.tree_flatten(out)
+    leaves, tree = trees.flatten(out)
     results = [lift(leaf, "vjp: result") for leaf in leaves]
     outputs = [result.__symc_operand__().value for result in results]
     flat = [value for part in values for value in part]
@@ -225,11 +240,11 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
         seeds = _matching([cotangent], [tree], outputs, "vjp: cotangent")
         found = iter(_filled(pullback(outputs, seeds, flat), flat))
         return tuple(
-            optree.tree_unflatten(structure, [next(found) for _ in part])
-            for structure, part in zip(trees, values, strict=True)
+            trees.unflatten(structure, [next(found) for _ in part])
+            for structure, part in zip(structures, values, strict=True)
         )
 
-    value = optree.tree_unflatten(tree, results)
+    value = trees.unflatten(tree, results)
     return (value, pull, aux) if has_aux else (value, pull)
 
 

@@ -33,7 +33,12 @@ def var(name: Any, /, *args: Any, **kwargs: Any) -> Any:
 def _variable(name: str, type: Any) -> Variable:
     if not name:
         raise DTypeError(
-            message("var: name", got=repr(name), expected="a non-empty str", where=here(),
-                    advice='sc.var("x", "f32[n]")')
+            message(
+                "var: name",
+                got=repr(name),
+                expected="a non-empty str",
+                where=here(),
+                advice='sc.var("x", "f32[n]")',
+            )
         )
     return Variable(VarValue(tensor_type(spec(type), f"var {name}"), name))
