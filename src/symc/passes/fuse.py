@@ -25,14 +25,14 @@ from symc.passes.fuse_anchor import contract, join_rows, place_pieces, place_sca
 from symc.passes.fuse_group import Shape, in_order
 from symc.passes.fuse_index import compose
 from symc.passes.fuse_merge import merged
-from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, view_map
+from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, kind_of, view_map
 
 
 def run(function: Function) -> Fusion:
     """Partition `function` into groups.  Raises CompileError on regions that were not inlined."""
     partition = Partition(function)
     for node in reversed(function.nodes):
-        _VISIT[node.op.kind](partition, node)
+        _VISIT[kind_of(node)](partition, node)
     for value in (*function.params, *(node.results[0] for node in function.nodes)):
         merged(partition, value, partition.split(value)[0])
     groups = in_order(partition.living())

@@ -219,7 +219,8 @@ def _concat(p: Partition, node: Node, readers: Sequence[Use]) -> None:
     group: Group | None = None
     before: tuple[Size, ...] = ()
     index: Index = ()
-    for piece in node.operands:
+    pieces = [piece for piece in node.operands if piece.type.shape[along] != 0]
+    for piece in pieces or node.operands[:1]:
         shape = piece.type.shape
         if group is None or shape != before or len(group.stores) >= PIECES:
             index, axes = p.frame(shape)

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from symc.ir.affine import IndexMap
+from symc.ir.affine import Affine, IndexMap, unit
 from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size, prove_le, size_product
+from symc.ir.ops import attributes
 from symc.ir.ops.record import Kind
 from symc.ir.types import Literal, TensorType
 from symc.passes.fuse_cost import CHEAP, LIMIT, cost
@@ -76,11 +77,33 @@ class Fusion:
         return value
 
 
+def kind_of(node: Node) -> Kind:
+    """The kind of a node's op; a reduction over single elements is a view of them."""
+    kind = node.op.kind
+    if kind is not Kind.REDUCE or node.op.reducer is None:
+        return kind
+    shape = node.operands[0].type.shape
+    single = all(shape[axis] == 1 for axis in attributes.integers(node.attrs, "axes"))
+    carried = node.op.reducer(node.attrs).carried(node.operands[0].type.dtype)
+    return Kind.VIEW if single and len(carried) == 1 else kind
+
+
 def view_map(node: Node) -> IndexMap | None:
     """The index map of a view, or None when it is not affine."""
-    assert node.op.index_map is not None
+    if node.op.index_map is None:
+        return _first_elements(node)
     types = [operand.type for operand in node.operands]
     return node.op.index_map(types, node.results[0].type, node.attrs)
+
+
+def _first_elements(node: Node) -> IndexMap:
+    """The map of a reduction over axes of size 1."""
+    reduced = attributes.integers(node.attrs, "axes")
+    rank = node.results[0].type.rank
+    kept = iter(range(rank))
+    nowhere = Affine((0,) * rank)
+    axes = range(node.operands[0].type.rank)
+    return IndexMap(rank, tuple(nowhere if a in reduced else unit(rank, next(kept)) for a in axes))
 
 
 def is_alias(node: Node) -> bool:
@@ -104,7 +127,7 @@ def foldable(value: Value) -> Value:
     elements out is.
     """
     bottom = best = value
-    while bottom.node is not None and bottom.node.op.kind is Kind.VIEW:
+    while bottom.node is not None and kind_of(bottom.node) is Kind.VIEW:
         map = view_map(bottom.node)
         if map is None or map.valid:
             break
@@ -126,7 +149,7 @@ _STORED: Final = frozenset({Kind.REDUCE, Kind.CONTRACT, Kind.SCATTER, Kind.ASSEM
 def has_buffer(value: Value) -> bool:
     """Whether a value lies in memory whatever fusion decides (or nearly always does)."""
     node = value.node
-    if node is None or node.op.kind in _STORED:
+    if node is None or kind_of(node) in _STORED:
         return True
     return node.op.kind is Kind.SOURCE and "value" in node.attrs and not splat(value)
 
@@ -142,6 +165,7 @@ class Partition:
         self.aliases: dict[Value, Value] = {}
         self._light: dict[Value, int] = {}
         self._row_level: set[Value] = set()
+        self._follows: set[Value] = set()  # computed from an anchor by elementwise steps and views
         for node in function.nodes:
             self._classify(node)
         for result in function.results:
@@ -150,14 +174,19 @@ class Partition:
     def _classify(self, node: Node) -> None:
         """What is cheap to repeat, and what comes from a reduction at the same size."""
         value = node.results[0]
-        kind = node.op.kind
+        kind = kind_of(node)
         if kind is Kind.SOURCE:
             self._light[value] = 2
         elif kind is Kind.REDUCE:
             self._row_level.add(value)
+            self._follows.add(value)
+        elif kind is Kind.CONTRACT:
+            self._follows.add(value)
         elif kind in (Kind.VIEW, Kind.ELEMENTWISE):
             if any(operand in self._row_level for operand in node.operands):
                 self._note_row_level(node)
+            if any(operand in self._follows for operand in node.operands):
+                self._follows.add(value)
             self._note_light(node)
 
     def _note_row_level(self, node: Node) -> None:
@@ -167,7 +196,7 @@ class Partition:
 
     def _note_light(self, node: Node) -> None:
         value = node.results[0]
-        total = 0 if node.op.kind is Kind.VIEW else cost(node)
+        total = 0 if kind_of(node) is Kind.VIEW else cost(node)
         for operand in node.operands:
             if operand in self._light:
                 total += self._light[operand]
@@ -338,9 +367,21 @@ class Partition:
         if index is None or any(use.index != index for use in uses):
             return False
         readers = [use.group for use in others if use.group is not None]
-        if not self.storable(group, index, value.type):
+        if not self.storable(group, index, value.type) or self._crosses(value, group, index):
             return False
         return all(current(r) is not group for r in readers) and not reaches(readers, [group])
+
+    def _crosses(self, value: Value, group: Group, index: Index) -> bool:
+        """Whether a group sums over leading axes of a value that belongs with what makes it.
+
+        Stored once under its contraction or in its rows, it is read again here at less cost than
+        those would take without it.
+        """
+        outer = self.outer(group)
+        if group.shape is not Shape.ROW or outer is None or value not in self._follows:
+            return False
+        chosen = selection(index, value.type)
+        return chosen is not None and chosen[-1:] != () and chosen[-1] in outer < frozenset(chosen)
 
     def store(self, value: Value, group: Group, uses: Sequence[Use], others: Sequence[Use]) -> None:
         """Let `group` store a value that it uses, for `others` to load."""
@@ -370,7 +411,7 @@ class Partition:
             self.use(node.operands[0], Use(group))
             self.use(foldable(node.operands[1]), Use(group))
             return
-        map = view_map(node) if node.op.kind is Kind.VIEW else None
+        map = view_map(node) if kind_of(node) is Kind.VIEW else None
         place = index if map is None else compose(map, index)
         for operand in node.operands:
             self.use(operand, Use(group, place, axes_of(index), spent))

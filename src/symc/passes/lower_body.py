@@ -26,7 +26,7 @@ from symc.ir.ops.record import Kind, Op
 from symc.ir.types import I64, Literal, TensorType
 from symc.passes.fuse_group import Group
 from symc.passes.fuse_index import ZERO, Coordinate, Index, compose, to_map
-from symc.passes.fuse_partition import Fusion, foldable, splat, view_map
+from symc.passes.fuse_partition import Fusion, foldable, kind_of, splat, view_map
 
 Key = tuple[Value, Index]
 
@@ -117,7 +117,7 @@ class BodyBuilder:
         node = value.node
         if node is None or self._places.home(value) is not None:
             return []
-        if node.op.kind is Kind.VIEW:
+        if kind_of(node) is Kind.VIEW:
             map = view_map(node)
             if map is None:
                 return []

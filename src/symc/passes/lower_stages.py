@@ -20,7 +20,7 @@ from symc.ir.ops.record import Kind
 from symc.passes.fuse_cost import CHEAP, cost
 from symc.passes.fuse_group import Group, Reduction, Store
 from symc.passes.fuse_index import Index, axes_of, compose, renamed
-from symc.passes.fuse_partition import Fusion, view_map
+from symc.passes.fuse_partition import Fusion, kind_of, view_map
 
 Space = frozenset[int]
 
@@ -97,7 +97,7 @@ class Rows:
             todo += self._reads(value, index)
 
     def _behind_views(self, value: Value, index: Index) -> tuple[Value, Index]:
-        while value.node is not None and value.node.op.kind is Kind.VIEW:
+        while value.node is not None and kind_of(value.node) is Kind.VIEW:
             map = view_map(value.node)
             if map is None:
                 break
@@ -192,7 +192,24 @@ class Rows:
             if reduced and not plan.reduced:
                 plan.inner, plan.reduced = inner, True
             plan.items.append(item)
-        return sorted(plans, key=lambda plan: plan.depth)
+        return self._delayed(sorted(plans, key=lambda plan: plan.depth))
+
+    def _delayed(self, plans: list[StagePlan]) -> list[StagePlan]:
+        """Stages that only make results join a later stage over the same axes."""
+        latest = {frozenset(plan.inner): plan for plan in plans}
+        kept: list[StagePlan] = []
+        for plan in plans:
+            target = latest[frozenset(plan.inner)]
+            if target is plan or not all(self._is_final(item) for item in plan.items):
+                kept.append(plan)
+                continue
+            target.items += plan.items
+            self.kept.update((i.value, target.depth) for i in plan.items if i.value in self.kept)
+        return kept
+
+    def _is_final(self, item: Item) -> bool:
+        """Whether no stage reads what the item stores."""
+        return item.reduction is None and not self._needs.get(item.value) and item.store is not None
 
     def _items(self) -> Iterable[tuple[Item, int, list[int], tuple[int, ...]]]:
         """Items with their depth, inner axes in order, and which of those are reduced."""

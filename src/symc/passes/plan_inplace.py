@@ -114,10 +114,10 @@ def merge_operands(step: Step, sources: list[int], target: int, old: Value) -> S
     kept = [i for i in range(len(step.values)) if i not in sources]
     number = {i: kept.index(i) for i in kept}
     number.update((i, number[target]) for i in sources)
+    roles = ["inout" if i == target else step.nest.operands[i].role for i in kept]
     operands = tuple(
-        replace(op, role="inout") if i == target else op
-        for i, op in enumerate(step.nest.operands)
-        if i not in sources
+        replace(step.nest.operands[i], role=role, name=f"{role}{place}")
+        for place, (i, role) in enumerate(zip(kept, roles, strict=True))
     )
     nest = renumbered(step.nest, operands, number)
     values = tuple(step.values[i] for i in kept)

@@ -6,7 +6,8 @@ old and the new value as one "inout" operand, and `Plan.in_place` names the pair
 
 A state, or a donated input, is overwritten in place when: one step writes the new value; it reads
 the old one only at the point that it writes (or earlier, in the same row); every other reader can
-come first; and nothing that may raise has to come later.
+come first; and nothing that may raise has to come later.  A product that reads weights and the
+update of the same weights become one step (`plan_pairs.py`).
 
 Invariants: data order is kept; all new values are computed from old ones.
 """
@@ -19,8 +20,9 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from symc.ir.core import Value
-from symc.passes.plan import Plan
+from symc.passes.plan import Plan, Step
 from symc.passes.plan_inplace import overwrite, read_through
+from symc.passes.plan_pairs import pair
 
 BUDGET: Final = 20_000  # steps visited by one search for a cycle
 
@@ -61,6 +63,7 @@ class _Order:
         self._writers: dict[Value, list[int]] = {}
         self._readers: dict[Value, list[int]] = {}
         self._in_place: dict[Value, Value] = {}
+        self._joined: dict[int, int] = {}
         for i, step in enumerate(self._steps):
             for value in step.writes():
                 self._writers.setdefault(plan.root(value), []).append(i)
@@ -79,26 +82,57 @@ class _Order:
         taken = old in self._in_place or root in self._in_place.values()
         if taken or len(writers) != 1 or root.type != old.type:
             return
-        (writer,) = writers
+        writer = self._at(writers[0])
         changed = overwrite(self._plan, self._steps[writer], old, root)
         if changed is None or changed.traps:
             return
-        others = [r for r in self._readers.get(old, []) if r != writer]
-        if self._reaches(writer, {*others, self._commit}):
+        others = {self._at(r) for r in self._readers.get(old, [])} - {writer}
+        paired = self._pair(writer, changed, old, others)
+        if paired is None and self._reaches(writer, {*others, self._commit}):
             return
-        for reader in others:
+        if paired is None:
+            self._steps[writer] = changed
+        for reader in others - {paired}:
             self._after[reader].add(writer)
         self._after[self._commit].add(writer)
-        self._steps[writer] = changed
         self._in_place[old] = root
+
+    def _at(self, step: int) -> int:
+        """The step that `step` has become part of."""
+        return self._joined.get(step, step)
+
+    def _pair(self, writer: int, changed: Step, old: Value, others: set[int]) -> int | None:
+        """Make one step of an update and the product that reads the same weights; its number."""
+        for reader in others:
+            both = pair(self._plan, self._steps[reader], changed, old)
+            if both is None or both.traps:
+                continue
+            rest = {*others, self._commit} - {reader}
+            if self._reaches(reader, {writer, *rest}) or self._reaches(writer, {reader, *rest}):
+                continue
+            self._join(reader, writer, both)
+            return reader
+        return None
+
+    def _join(self, gone: int, kept: int, both: Step) -> None:
+        """Let step `kept` be `both`, and `gone` nothing."""
+        self._steps[kept] = both
+        self._joined[gone] = kept
+        self._after[kept] |= self._after[gone]
+        self._after[gone] = set()
+        for targets in self._after:
+            if gone in targets:
+                targets.discard(gone)
+                targets.add(kept)
 
     def readers_first(self) -> None:
         """Prefer an order in which a buffer that is written over has no later reader."""
         for i, step in enumerate(self._steps):
             for old in step.olds:
-                if old is None:
+                if old is None or i in self._joined:
                     continue
-                others = {r for r in self._readers.get(self._plan.root(old), []) if r != i}
+                readers = self._readers.get(self._plan.root(old), [])
+                others = {self._at(r) for r in readers} - {i}
                 if others and not self._reaches(i, others):
                     for reader in others:
                         self._after[reader].add(i)
@@ -125,7 +159,8 @@ class _Order:
     def result(self) -> Plan:
         """The plan with its steps in order."""
         order = topological(self._after)
-        steps = tuple(self._steps[i] for i in order if i != self._commit)
+        gone = {self._commit, *self._joined}
+        steps = tuple(self._steps[i] for i in order if i not in gone)
         return replace(self._plan, steps=steps, in_place=self._in_place)
 
 
