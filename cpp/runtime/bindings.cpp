@@ -121,6 +121,9 @@ NB_MODULE(_runtime, m) {
   if (!symc::python::import_numpy()) {
     throw nb::python_error();
   }
+#if defined(NDEBUG)
+  nb::set_leak_warnings(false); /* a daemon thread that is alive at exit keeps what it uses */
+#endif
   m.doc() = "The native runtime of symc.";
   m.attr("ABI_VERSION") = SYMC_ABI_VERSION;
   symc::python::add_state(m);

@@ -161,7 +161,12 @@ class Builder:
         return total
 
     def buffer(
-        self, kind: BufferKind, index: int, dtype: np.dtype, shape: tuple[int, ...], offset: int = -1
+        self,
+        kind: BufferKind,
+        index: int,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        offset: int = -1,
     ) -> int:
         item = self.size(dtype.itemsize)
         size = self.size(SizeExpr(SizeOp.MUL, self.elements(shape), item))

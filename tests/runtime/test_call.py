@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+
 from runtime.programs import (
     ADD,
     F32,
@@ -19,7 +20,6 @@ from runtime.programs import (
     callable_of,
     object_code,
 )
-
 from symc.ir.program import Accept, BufferKind, Constraint, Copy, SizeExpr, SizeOp
 from symc.runtime.executable import Callable, Structure, load
 
