@@ -7,57 +7,60 @@ before: a `Traced` program.  after: `Loaded`, whose executable a `Callable` runs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from symc.compile import Compiled, compile_entry
 from symc.frontend.trace import Traced
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
 from symc.ir.errors import ShapeError, message
-from symc.ir.evaluate import evaluate
 from symc.ir.options import Options
+from symc.ir.program import Accept
 from symc.runtime.executable import Callable, Structure
 
-SINGLE, TUPLE, NONE = Structure.SINGLE, Structure.TUPLE, Structure.NONE
+SINGLE: Final = Structure.SINGLE
+TUPLE: Final = Structure.TUPLE
+NONE: Final = Structure.NONE
 
 
-@dataclass(frozen=True, slots=True)
 class Loaded:
     """A compiled entry."""
 
-    traced: Traced
-    options: Options
+    def __init__(self, traced: Traced, options: Options, compiled: Compiled) -> None:
+        self.traced = traced
+        self.options = options
+        self.compiled = compiled
+        self._runner = Callable()
+        self._runner.add_entry(compiled.executable, TUPLE)
+        self._numbers = [
+            i for i, info in enumerate(traced.entry.inputs) if not info.accept & Accept.ARRAY
+        ]
 
-    @property
-    def compiled(self) -> Any:
-        return None
+    def register(self, target: Callable, structure: Structure) -> None:
+        """Let calls of `target` run this program without any Python."""
+        target.add_entry(self.compiled.executable, structure)
 
-    def register(self, target: Callable, structure: int) -> None:
-        """Let `target` run this program natively."""
-
-    def call(self, arrays: Sequence[np.ndarray], structure: int = TUPLE) -> Any:
-        """Run; the outputs as `structure` says."""
-        require_fit(self.traced.entry, arrays)
-        results = self.run(*arrays)
-        if structure == NONE:
+    def call(self, arrays: Sequence[np.ndarray], structure: Structure = TUPLE) -> Any:
+        """Run on arrays of exactly the input types; results as `structure` says."""
+        values: list[Any] = list(arrays)
+        for number in self._numbers:
+            values[number] = arrays[number].item()
+        try:
+            results = self._runner.call_matching(*values)
+        except LookupError:
+            require_fit(self.traced.entry, arrays)
+            raise
+        if structure is NONE:
             return None
-        return results[0] if structure == SINGLE else results
-
-    def run(self, *arrays: np.ndarray) -> tuple[Any, ...]:
-        """The outputs; updates are committed."""
-        entry, states = self.traced.entry, self.traced.states
-        inputs = [*arrays, *(s.get() for s in states), *entry.constants]
-        results = evaluate(entry.function, inputs)
-        for number, value in zip(entry.updates, results[entry.outputs :], strict=True):
-            states[number].set(value)
-        return tuple(results[: entry.outputs])
+        return results[0] if structure is SINGLE else results
 
 
 def load(traced: Traced, options: Options) -> Loaded:
-    """Compile an entry."""
-    return Loaded(traced, options)
+    """Compile an entry, or find it in the cache."""
+    states = [shared.state for shared in traced.states]
+    return Loaded(traced, options, compile_entry(traced.entry, options, states))
 
 
 def bound_sizes(entry: Entry, arrays: Sequence[np.ndarray]) -> dict[str, Size]:
