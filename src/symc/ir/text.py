@@ -204,14 +204,20 @@ def type_text(type: TensorType) -> str:
     return f"tensor<{sizes}{element}, #symc.dims<[{dims}]>>"
 
 
+_ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+
+
 def quoted(text: str) -> str:
-    """A string attribute; anything but printable ASCII is written as bytes."""
-    out = []
-    for byte in text.encode("utf-8", "surrogatepass"):
-        char = chr(byte)
-        plain = 32 <= byte < 127 and char not in '"\\'
-        out.append(char if plain else f"\\{byte:02X}")
-    return '"' + "".join(out) + '"'
+    """A string attribute; what does not print is written as bytes."""
+    return '"' + "".join(map(_char_text, text)) + '"'
+
+
+def _char_text(char: str) -> str:
+    if char in _ESCAPED:
+        return _ESCAPED[char]
+    if char.isprintable():
+        return char
+    return "".join(f"\\{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
 
 
 def attrs_text(attrs: Mapping[str, Attr]) -> str:
