@@ -267,3 +267,31 @@ def test_padding_before_a_reduction(rng):
     function = body(["f4"], lambda op, x: (x,))
     stage = MapStage((60,), (Load(0, view, fill=2.0),), (), function, (store,))
     agree(Nest("padded", operands, (3,), (stage,)), rng)
+
+
+def test_stages_without_outer_axes_become_kernels_of_their_own(rng):
+    """y = x - sum(x) over a long array: a temporary holds the sum."""
+    n = 300_000
+    operands = (
+        operand("x", "f4", (n,)),
+        operand("y", "f4", (n,), "out"),
+        operand("s", "f4", (), "scratch"),
+    )
+    none = IndexMap(1, ())
+    summed = MapStage(
+        (n,),
+        (Load(0, identity(1)),),
+        (),
+        body(["f4"], lambda op, x: (x,)),
+        (Store(2, none, OPS["sum"].reducer({}), (0,)),),
+    )
+    loads = (Load(0, identity(1)), Load(2, none))
+    centred = MapStage(
+        (n,),
+        loads,
+        (),
+        body(["f4"] * 2, lambda op, x, s: (op("sub", x, s),)),
+        (Store(1, identity(1)),),
+    )
+    machine = agree(Nest("centre", operands, (), (summed, centred)), rng)
+    assert len(machine.launches) == 3

@@ -88,7 +88,7 @@ class StageBody:
 
     def _plan(self) -> None:
         nodes, _ = reachable(self.results)
-        params = self.work.body.params
+        params = self.work.body.params[self.work.given :]
         used = {operand for node in nodes for operand in node.operands} | set(self.results)
         loads = zip(params, self.work.loads, strict=False)
         self.loads = [(param, load) for param, load in loads if param in used]
@@ -96,6 +96,7 @@ class StageBody:
         self.indices = [(param, form) for param, form in indices if param in used]
         levels = {param: self.access_level(load) for param, load in self.loads}
         levels |= {param: self.loops.level(form) for param, form in self.indices}
+        levels |= dict.fromkeys(self.work.body.params[: self.work.given], self.loops.last)
         self.nodes: list[list[Node]] = [[] for _ in self.loops.levels]
         for node in nodes:
             level = max((levels[operand] for operand in node.operands), default=0)
@@ -216,9 +217,9 @@ class StageBody:
 
     # The vector's level.
 
-    def vector(self, position: Position) -> tuple[Lanes, ...]:
+    def vector(self, position: Position, *given: Lanes) -> tuple[Lanes, ...]:
         """Write loads and nodes of one vector; returns the wanted results."""
-        values = dict(self.values)
+        values = dict(self.values) | dict(zip(self.work.body.params, given, strict=False))
         accesses = VectorAccess(self, position)
         inner = [(p, load) for p, load in self.loads if self.levels[p] == self.loops.last]
         inner = [(p, load) for p, load in inner if p not in self.values]

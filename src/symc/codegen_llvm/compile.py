@@ -12,13 +12,14 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from symc.codegen_llvm.contraction import contract_kernels
 from symc.codegen_llvm.costs import frequent
 from symc.codegen_llvm.identity import nest_key
 from symc.codegen_llvm.kernels import NestKernels, map_kernels
 from symc.codegen_llvm.target import Target, emit_assembly, emit_object, host
 from symc.codegen_llvm.text import Module
 from symc.ir.launch import Launch, Launches
-from symc.ir.nest import MapStage, Nest
+from symc.ir.nest import ContractStage, MapStage, Nest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,17 @@ def generate(nests: Sequence[Nest], target: Target) -> tuple[str, tuple[Launches
 
 
 def _nest(owner: NestKernels) -> tuple[Launch, ...]:
-    stages = [stage for stage in owner.nest.stages if isinstance(stage, MapStage)]
-    map_kernels(owner, stages)
+    run: list[MapStage] = []
+    alone = all(isinstance(stage, MapStage) for stage in owner.nest.stages)
+    if not alone:
+        owner.spill()
+    for stage in owner.nest.stages:
+        match stage:
+            case MapStage():
+                run.append(stage)
+            case ContractStage():
+                map_kernels(owner, run)
+                contract_kernels(owner, stage)
+                run = []
+    map_kernels(owner, run)
     return tuple(owner.launches)

@@ -29,7 +29,8 @@ from symc.codegen_llvm.stage import KernelParts, passes
 from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir.dims import Size, size_product
 from symc.ir.launch import Launch
-from symc.ir.nest import MapStage, Nest
+from symc.ir.nest import MapStage, Nest, Operand
+from symc.ir.types import TensorType
 
 FEW = 16  # results of a long reduction up to which it is cut into chunks
 LONG = 2 * CHUNK  # elements of such a reduction
@@ -47,16 +48,42 @@ class NestKernels:
     outline: frozenset[str]
     launches: list[Launch] = field(default_factory=list)
     temporaries: list[Size] = field(default_factory=list)
-    spilled: dict[int, int] = field(default_factory=dict)  # scratch operand -> temporary's number
+    spilled: dict[int, int] = field(default_factory=dict)  # operand -> the temporary it lies in
+    declared: int = 0  # operands of the nest as it came
 
     def open(self) -> Kernel:
         """A new kernel."""
         return Kernel(self, f"{self.name}.{len(self.launches)}" if self.launches else self.name)
 
+    def __post_init__(self) -> None:
+        self.declared = len(self.nest.operands)
+
     def temporary(self, size: Size) -> int:
         """The operand number of a new temporary of `size` bytes."""
         self.temporaries.append(size)
-        return len(self.nest.operands) + len(self.temporaries) - 1
+        return self.declared + len(self.temporaries) - 1
+
+    def spill(self) -> None:
+        """Make scratch a temporary, since the stages that share it become kernels of their own.
+
+        Only where there are no outer axes, so that scratch is not one place per outer point.
+        """
+        if self.nest.outer:
+            return
+        operands = list(self.nest.operands)
+        for number, operand in enumerate(operands):
+            if operand.role == "scratch":
+                self.spilled[number] = self.temporary(operand.type.bytes)
+                operands[number] = replace(operand, role="inout")
+        self.nest = replace(self.nest, operands=tuple(operands))
+
+    def copy_of(self, type: TensorType) -> int:
+        """A new operand of the nest, in a temporary."""
+        number = len(self.nest.operands)
+        self.spilled[number] = self.temporary(type.bytes)
+        operands = (*self.nest.operands, Operand(f"copy{number}", type, "inout"))
+        self.nest = replace(self.nest, operands=operands)
+        return number
 
 
 class Kernel:
@@ -68,16 +95,18 @@ class Kernel:
         self.k = KernelEmitter(owner.module, owner.nest.symbols)
         self.scratch = Scratch(self.k)
         self.buffers: list[int] = []
-        self.known_temporaries = len(owner.temporaries)
         self.local: dict[int, Reg] = {}
         self.local_bytes: dict[int, int] = {}
 
     def buffer(self, operand: int) -> Reg:
-        """The address of an operand or temporary of the nest."""
-        operand = self.owner.spilled.get(operand, operand)
-        if operand not in self.buffers:
-            self.buffers.append(operand)
-        return self.k.buffer(self.buffers.index(operand))
+        """The address of an operand of the nest."""
+        return self.place(self.owner.spilled.get(operand, operand))
+
+    def place(self, number: int) -> Reg:
+        """The address of a buffer by its number in the launch."""
+        if number not in self.buffers:
+            self.buffers.append(number)
+        return self.k.buffer(self.buffers.index(number))
 
     def base(self, access: Access, columns: int, low: Extent) -> Reg:
         """Where element 0 of the access's operand lies.
@@ -103,17 +132,18 @@ class Kernel:
 
     def close(self, blocks: Size, cost: Size) -> None:
         """End the function and add its launch."""
-        traps = self.k.traps
+        owner, traps = self.owner, self.k.traps
+        announced = sum(len(launch.temporaries) for launch in owner.launches)
         self.k.finish(self.symbol)
-        self.owner.launches.append(
+        owner.launches.append(
             Launch(
                 self.symbol,
                 tuple(self.buffers),
-                self.owner.nest.symbols,
+                owner.nest.symbols,
                 blocks,
                 cost,
                 self.scratch.bytes,
-                tuple(self.owner.temporaries[self.known_temporaries :]),
+                tuple(owner.temporaries[announced:]),
                 traps,
             )
         )
@@ -121,8 +151,10 @@ class Kernel:
 
 def map_kernels(owner: NestKernels, stages: Sequence[MapStage]) -> None:
     """Write the kernels of a nest's MapStages."""
+    if not stages:
+        return
     if len(stages) > 1 and not owner.nest.outer and not _small(stages):
-        _spill(owner)
+        owner.spill()
         for stage in stages:
             _kernels(owner, [stage])
         return
@@ -133,16 +165,6 @@ def _small(stages: Sequence[MapStage]) -> bool:
     """Whether all stages together are too little work to be spread over threads."""
     sizes = [size_product(stage.inner) for stage in stages]
     return all(isinstance(size, int) and size <= CHUNK for size in sizes)
-
-
-def _spill(owner: NestKernels) -> None:
-    """Make scratch that stages share a temporary, since they become kernels of their own."""
-    operands = list(owner.nest.operands)
-    for number, operand in enumerate(operands):
-        if operand.role == "scratch":
-            owner.spilled[number] = owner.temporary(operand.type.bytes)
-            operands[number] = replace(operand, role="inout")
-    owner.nest = replace(owner.nest, operands=tuple(operands))
 
 
 def _kernels(owner: NestKernels, stages: Sequence[MapStage]) -> None:
@@ -228,7 +250,7 @@ def _partial(owner: NestKernels, plan: Schedule) -> None:
     row = _row(kernel, plan)
     chunks = ceil_div(row.count, CHUNK)
     blocks = size_product(space.sizes) * chunks
-    frames = kernel.buffer(owner.temporary(blocks * row.frames.bytes))
+    frames = kernel.place(owner.temporary(blocks * row.frames.bytes))
     with k.loop(BEGIN, END, i64(1)) as block:
         point, chunk = split(k, block.index, k.size(chunks))
         indices = decomposed(k, point, [k.size(size) for size in space.sizes])
@@ -243,10 +265,10 @@ def _partial(owner: NestKernels, plan: Schedule) -> None:
 def _combining(owner: NestKernels, plan: Schedule) -> None:
     kernel = owner.open()
     k, space = kernel.k, plan.space
-    number = len(owner.nest.operands) + len(owner.temporaries) - 1
+    number = owner.declared + len(owner.temporaries) - 1
     row = _row(kernel, plan)
     row.stage.body.only_stores()
-    frames = kernel.buffer(number)
+    frames = kernel.place(number)
     chunks = k.size(ceil_div(row.count, CHUNK))
     with k.loop(BEGIN, END, i64(1)) as point:
         indices = decomposed(k, point.index, [k.size(size) for size in space.sizes])

@@ -57,8 +57,8 @@ def scheduled(space: Space, operands: Sequence[Operand], target: VectorTarget) -
         if len(work.sizes) > space.outer
     )
     plain = all(len(work.sizes) == space.outer for work in space.works)
-    columns = space.outer > 0 and (plain or by_columns > by_rows)
-    columns = columns and not any(work.serial for work in space.works if not plain)
+    serial = any(work.serial for work in space.works)  # rows would go lane by lane
+    columns = space.outer > 0 and (plain or serial or by_columns > by_rows)
     if columns:
         order = [a for a in range(space.outer) if a != axis] + [axis]
         space = merged(reordered(space, order))

@@ -110,6 +110,7 @@ class Work:
     indices: tuple[Affine, ...]
     body: Function
     writes: tuple[Write, ...]
+    given: int = 0  # leading params of the body that are neither loaded nor indices
 
     def map(self, form: Form) -> Work:
         """The same work with every affine expression replaced."""
@@ -161,12 +162,12 @@ class Space:
 
 def linear(nest: Nest, stages: Sequence[MapStage]) -> Space:
     """The given stages of `nest` in linear form, simplified."""
-    reader = _Reader(nest)
+    reader = Reader(nest)
     space = Space(len(nest.outer), tuple(reader.work(stage) for stage in stages))
     return merged(_widened(_without_units(space), nest))
 
 
-class _Reader:
+class Reader:
     """Turns index maps into positions; numbers the indirections of the nest."""
 
     def __init__(self, nest: Nest) -> None:
@@ -233,7 +234,7 @@ def plus(left: Affine, right: Affine, scale: Size = 1) -> Affine:
     return Affine(factors, left.offset + scale * right.offset)
 
 
-def _picked(work: Work, axes: Sequence[int]) -> Work:
+def picked(work: Work, axes: Sequence[int]) -> Work:
     """The work over `axes` only, in that order; the others have size 1 or are merged away."""
     number = {axis: i for i, axis in enumerate(axes)}
     moved = work.map(lambda form: Affine(tuple(form.factors[a] for a in axes), form.offset))
@@ -248,7 +249,7 @@ def _without_units(space: Space) -> Space:
 
     def change(work: Work) -> Work:
         inner = [a for a in range(space.outer, len(work.sizes)) if work.sizes[a] != 1]
-        return _picked(work, [*kept, *inner])
+        return picked(work, [*kept, *inner])
 
     return Space(len(kept), space.map(change).works)
 
@@ -263,7 +264,7 @@ def _widened(space: Space, nest: Nest) -> Space:
     free = [a for a in range(space.outer, len(work.sizes)) if a not in work.reduced]
     rest = [a for a in range(space.outer, len(work.sizes)) if a in work.reduced]
     order = [*range(space.outer), *free, *rest]
-    return Space(space.outer + len(free), (_picked(work, order),))
+    return Space(space.outer + len(free), (picked(work, order),))
 
 
 def merged(space: Space) -> Space:
@@ -271,8 +272,8 @@ def merged(space: Space) -> Space:
     outer = space.outer
     axis = outer - 2
     while axis >= 0:
-        if all(_as_one(work, axis) for work in space.works):
-            space = Space(space.outer - 1, tuple(_merge(work, axis) for work in space.works))
+        if all(as_one(work, axis) for work in space.works):
+            space = Space(space.outer - 1, tuple(merge(work, axis) for work in space.works))
         axis -= 1
     return space.map(lambda work: _merge_inner(work, space.outer))
 
@@ -280,13 +281,13 @@ def merged(space: Space) -> Space:
 def _merge_inner(work: Work, first: int) -> Work:
     axis = len(work.sizes) - 2
     while axis >= first:
-        if _as_one(work, axis):
-            work = _merge(work, axis)
+        if as_one(work, axis):
+            work = merge(work, axis)
         axis -= 1
     return work
 
 
-def _as_one(work: Work, axis: int) -> bool:
+def as_one(work: Work, axis: int) -> bool:
     """Whether axes `axis` and `axis + 1` are always walked as one."""
     size = work.sizes[axis + 1]
     if any((axis in w.reduced) != (axis + 1 in w.reduced) for w in work.writes):
@@ -294,16 +295,17 @@ def _as_one(work: Work, axis: int) -> bool:
     return all(form.factors[axis] == form.factors[axis + 1] * size for form in work.forms())
 
 
-def _merge(work: Work, axis: int) -> Work:
+def merge(work: Work, axis: int) -> Work:
+    """Axes `axis` and `axis + 1` as one."""
     size = work.sizes[axis] * work.sizes[axis + 1]
     kept = [a for a in range(len(work.sizes)) if a != axis]
-    out = _picked(work, kept)
+    out = picked(work, kept)
     return replace(out, sizes=(*out.sizes[:axis], size, *out.sizes[axis + 1 :]))
 
 
 def reordered(space: Space, outer: Sequence[int]) -> Space:
     """The space with its outer axes in the order `outer`."""
-    return space.map(lambda work: _picked(work, [*outer, *range(space.outer, len(work.sizes))]))
+    return space.map(lambda work: picked(work, [*outer, *range(space.outer, len(work.sizes))]))
 
 
 def side_by_side(space: Space, operands: Collection[int], columns: int) -> Space:

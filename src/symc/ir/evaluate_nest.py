@@ -116,7 +116,7 @@ class _Run:
                 total = _BUILDER.fma(*np.broadcast_arrays(x, y, total))
             else:
                 total = total + x * y
-        return np.asarray(total).reshape(*batch, *m, *n)
+        return np.asarray(total).reshape((*batch, *m, *n))
 
     def _whole(self, load: Load, space: tuple[int, ...]) -> Array:
         grid = [np.asarray(g) for g in np.indices(space, sparse=True)]
