@@ -7,11 +7,11 @@ before: a `Traced` program.  after: `Loaded`, whose executable a `Callable` runs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from symc.compile import Compiled, compile_entry
 from symc.frontend.trace import Traced
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
@@ -19,6 +19,9 @@ from symc.ir.errors import ShapeError, message
 from symc.ir.options import Options
 from symc.ir.program import Accept
 from symc.runtime.executable import Callable, Structure
+
+if TYPE_CHECKING:
+    from symc.compile import Compiled
 
 SINGLE: Final = Structure.SINGLE
 TUPLE: Final = Structure.TUPLE
@@ -58,9 +61,13 @@ class Loaded:
 
 
 def load(traced: Traced, options: Options) -> Loaded:
-    """Compile an entry, or find it in the cache."""
+    """Compile an entry, or find it in the cache.
+
+    The compiler is loaded by the first program that needs it: `import symc` stays short.
+    """
     states = [shared.state for shared in traced.states]
-    return Loaded(traced, options, compile_entry(traced.entry, options, states))
+    compiler = import_module("symc.compile")
+    return Loaded(traced, options, compiler.compile_entry(traced.entry, options, states))
 
 
 def bound_sizes(entry: Entry, arrays: Sequence[np.ndarray]) -> dict[str, Size]:
