@@ -28,8 +28,8 @@ PyObject *block_array(PyArray_Descr *descr, std::span<const npy_intp> shape, std
   }
   (void)PyCapsule_SetContext(capsule.get(), reinterpret_cast<void *>(rounded));
   Py_INCREF(descr);
-  Ref array(PyArray_NewFromDescr(&PyArray_Type, descr, static_cast<int>(shape.size()),
-                                 shape.data(), nullptr, memory, NPY_ARRAY_CARRAY, nullptr));
+  Ref array(PyArray_NewFromDescr(&PyArray_Type, descr, static_cast<int>(shape.size()), shape.data(),
+                                 nullptr, memory, NPY_ARRAY_CARRAY, nullptr));
   if (!array || PyArray_SetBaseObject(as_array(array.get()), capsule.release()) < 0) {
     throw PythonError{};
   }

@@ -94,7 +94,8 @@ void check_donated(const Compiled &c, const Request &r) {
     }
     for (std::size_t j = 0; j < r.count; ++j) {
       const bool other = j != i && Py_IS_TYPE(r.args[j], &PyArray_Type);
-      if (other && (r.args[i] == r.args[j] || overlap(extent(array), extent(as_array(r.args[j]))))) {
+      if (other &&
+          (r.args[i] == r.args[j] || overlap(extent(array), extent(as_array(r.args[j]))))) {
         refuse(i, c, "shares memory with another argument");
       }
     }

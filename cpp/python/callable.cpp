@@ -397,10 +397,9 @@ PyMemberDef members[] = {
      "Whether the miss path may convert."},
     {nullptr, 0, 0, 0, nullptr}};
 
-PyGetSetDef properties[] = {
-    {"entries", get_entries, nullptr, "The executables, in the order in which they are tried.",
-     nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef properties[] = {{"entries", get_entries, nullptr,
+                             "The executables, in the order in which they are tried.", nullptr},
+                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char *>("Callable(miss=None, resolve=None): a compiled function.")},

@@ -9,7 +9,8 @@ namespace symc::python {
 /* Adds the types to the module; false with a Python error. */
 [[nodiscard]] bool add_callable_types(PyObject *module) noexcept;
 
-/* A Prepared: (executable, structure, args tuple, outs tuple or null).  Null with a Python error. */
+/* A Prepared: (executable, structure, args tuple, outs tuple or null).  Null with a Python error.
+ */
 [[nodiscard]] PyObject *prepare(PyObject *executable, int structure, PyObject *args,
                                 PyObject *out) noexcept;
 

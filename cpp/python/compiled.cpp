@@ -40,8 +40,7 @@ bool sizes_match(const std::vector<Axis> &axes, const npy_intp *shape, Arguments
 bool array_matches(const InputRule &rule, PyArrayObject *array, Arguments &out) {
   const PyArray_Descr *descr = PyArray_DESCR(array);
   if ((descr->type_num != rule.type_num && descr->type_num != rule.twin) ||
-      descr->byteorder == NPY_OPPBYTE ||
-      (PyArray_FLAGS(array) & wanted_flags) != wanted_flags ||
+      descr->byteorder == NPY_OPPBYTE || (PyArray_FLAGS(array) & wanted_flags) != wanted_flags ||
       static_cast<std::size_t>(PyArray_NDIM(array)) != rule.axes.size()) {
     return false;
   }

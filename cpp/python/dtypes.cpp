@@ -11,10 +11,21 @@ namespace {
 
 /* By DType; bfloat16 has no number of its own in NumPy. */
 constexpr int registered_at_run_time = -1;
-constexpr std::array<int, dtype_count> type_numbers{
-    NPY_BOOL,   NPY_INT8,  NPY_INT16,              NPY_INT32,   NPY_INT64,
-    NPY_UINT8,  NPY_UINT16, NPY_UINT32,            NPY_UINT64,  NPY_HALF,
-    registered_at_run_time, NPY_FLOAT, NPY_DOUBLE, NPY_CFLOAT, NPY_CDOUBLE};
+constexpr std::array<int, dtype_count> type_numbers{NPY_BOOL,
+                                                    NPY_INT8,
+                                                    NPY_INT16,
+                                                    NPY_INT32,
+                                                    NPY_INT64,
+                                                    NPY_UINT8,
+                                                    NPY_UINT16,
+                                                    NPY_UINT32,
+                                                    NPY_UINT64,
+                                                    NPY_HALF,
+                                                    registered_at_run_time,
+                                                    NPY_FLOAT,
+                                                    NPY_DOUBLE,
+                                                    NPY_CFLOAT,
+                                                    NPY_CDOUBLE};
 
 PyArray_Descr *bfloat16() {
   const Ref module(PyImport_ImportModule("ml_dtypes"));

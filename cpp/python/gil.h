@@ -11,8 +11,9 @@
 
 namespace symc::python {
 
-/* PyEval_RestoreThread for any thread.  When the interpreter ends meanwhile, Python before 3.14 ends
-   daemon threads by unwinding their stacks, without the GIL; as 3.14 does, such a thread stays here. */
+/* PyEval_RestoreThread for any thread.  When the interpreter ends meanwhile, Python before 3.14
+   ends daemon threads by unwinding their stacks, without the GIL; as 3.14 does, such a thread stays
+   here. */
 inline void take_gil(PyThreadState *state) noexcept {
   try {
     PyEval_RestoreThread(state);

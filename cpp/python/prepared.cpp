@@ -145,8 +145,7 @@ PyType_Slot slots[] = {
     {0, nullptr}};
 
 PyType_Spec specification = {"symc._runtime.Prepared", static_cast<int>(sizeof(PreparedObject)), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
-                                 Py_TPFLAGS_HAVE_VECTORCALL |
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
                                  Py_TPFLAGS_DISALLOW_INSTANTIATION,
                              slots};
 

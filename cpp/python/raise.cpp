@@ -33,10 +33,10 @@ void set_trap(const symc_status &trap, const Origin &origin) {
     return;
   }
   PyObject *locations = origin.locations == nullptr ? Py_None : origin.locations;
-  const Ref exception(PyObject_CallMethod(
-      faults.get(), "trap", "(iiLLL)sO", trap.code, trap.node, static_cast<long long>(trap.step),
-      static_cast<long long>(trap.index), static_cast<long long>(trap.value), origin.program,
-      locations));
+  const Ref exception(
+      PyObject_CallMethod(faults.get(), "trap", "(iiLLL)sO", trap.code, trap.node,
+                          static_cast<long long>(trap.step), static_cast<long long>(trap.index),
+                          static_cast<long long>(trap.value), origin.program, locations));
   if (exception) {
     PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
   }

@@ -118,9 +118,7 @@ void Shared::set(PyObject *value) {
   std::memcpy(state->current()->data(), PyArray_DATA(as_array(array.get())), state->bytes());
 }
 
-PyObject *Shared::dtype() const {
-  return reinterpret_cast<PyObject *>(descriptor(state->dtype()));
-}
+PyObject *Shared::dtype() const { return reinterpret_cast<PyObject *>(descriptor(state->dtype())); }
 
 PyObject *Shared::shape() const {
   const auto &sizes = state->shape();

@@ -15,8 +15,8 @@ public:
   /* Copies `value`, an ndarray of a dtype that symc has.  Throws Error, PythonError. */
   Shared(PyObject *value, std::string name, bool resizable);
 
-  /* A copy of the contents; or a read-only view, which keeps its memory alive: it shows later updates
-     done in place, not those that replace the buffer. */
+  /* A copy of the contents; or a read-only view, which keeps its memory alive: it shows later
+     updates done in place, not those that replace the buffer. */
   [[nodiscard]] PyObject *get(bool copy);
   /* New contents: same dtype and rank, and same sizes unless resizable. */
   void set(PyObject *value);

@@ -1,5 +1,5 @@
-/* The door: the module symc._runtime.  The one file that includes nanobind; what is on the call path
-   is written against the C API (cpp/python). */
+/* The door: the module symc._runtime.  The one file that includes nanobind; what is on the call
+   path is written against the C API (cpp/python). */
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -80,18 +80,15 @@ void add_state(nb::module_ &m) {
           nb::arg("copy") = true, nb::sig("def get(self, copy: bool = True) -> numpy.ndarray"),
           "The contents as an ndarray; copy=False: a read-only view of the current buffer.")
       .def(
-          "set",
-          [](Shared &self, nb::object value) { checked([&] { self.set(value.ptr()); }); },
+          "set", [](Shared &self, nb::object value) { checked([&] { self.set(value.ptr()); }); },
           nb::arg("value"), nb::sig("def set(self, value: numpy.ndarray) -> None"),
           "Replace the contents: same dtype, and same shape unless resizable.")
       .def_prop_ro("name", [](const Shared &self) { return self.state->name(); })
       .def_prop_ro(
-          "dtype",
-          [](const Shared &self) { return checked([&] { return owned(self.dtype()); }); },
+          "dtype", [](const Shared &self) { return checked([&] { return owned(self.dtype()); }); },
           nb::sig("def dtype(self) -> numpy.dtype"))
       .def_prop_ro(
-          "shape",
-          [](const Shared &self) { return checked([&] { return owned(self.shape()); }); },
+          "shape", [](const Shared &self) { return checked([&] { return owned(self.shape()); }); },
           nb::sig("def shape(self) -> tuple[int, ...]"));
 }
 
@@ -109,8 +106,9 @@ void add_executable(nb::module_ &m) {
           "Most threads that a call may use; 0: all that the process may use.")
       .def_prop_ro("last_stats", stats_of, nb::sig("def last_stats(self) -> dict[str, int]"),
                    "Counts of the last call that ended well.")
-      .def("release_memory", [](Compiled &c) { c.vm.release_memory(); },
-           "Free the arenas that are not in use.");
+      .def(
+          "release_memory", [](Compiled &c) { c.vm.release_memory(); },
+          "Free the arenas that are not in use.");
 }
 
 } // namespace
@@ -132,6 +130,7 @@ NB_MODULE(_runtime, m) {
     throw nb::python_error();
   }
   m.def("usable_cpus", &symc::usable_cpus, "CPUs that this process may use.");
-  m.def("kept_bytes", [] { return symc::python::result_blocks().kept(); },
-        "Bytes of result blocks that are kept for reuse.");
+  m.def(
+      "kept_bytes", [] { return symc::python::result_blocks().kept(); },
+      "Bytes of result blocks that are kept for reuse.");
 }

@@ -1,6 +1,6 @@
 /* What a program needs at given sizes: the size table evaluated, every buffer's bytes and place,
-   every kernel's blocks, chunk size and expected time.  Kept per call frame and recomputed only when
-   the dims change; all storage is allocated once, by prepare. */
+   every kernel's blocks, chunk size and expected time.  Kept per call frame and recomputed only
+   when the dims change; all storage is allocated once, by prepare. */
 #ifndef SYMC_LAYOUT_H
 #define SYMC_LAYOUT_H
 
@@ -15,10 +15,10 @@ namespace symc {
 /* One kernel instruction at given sizes. */
 struct Launch {
   std::int64_t blocks = 0;
-  std::int64_t grain = 1;      /* blocks per chunk: a function of the cost only */
-  std::int64_t ns = 0;         /* expected time of all blocks on one thread */
-  std::size_t scratch = 0;     /* bytes per thread */
-  std::size_t first_dim = 0;   /* where this kernel's dims start in kernel_dims */
+  std::int64_t grain = 1;    /* blocks per chunk: a function of the cost only */
+  std::int64_t ns = 0;       /* expected time of all blocks on one thread */
+  std::size_t scratch = 0;   /* bytes per thread */
+  std::size_t first_dim = 0; /* where this kernel's dims start in kernel_dims */
 };
 
 struct Layout {
@@ -26,8 +26,8 @@ struct Layout {
   std::vector<std::int64_t> dims;
   std::vector<std::int64_t> sizes;
   std::vector<std::size_t> buffer_bytes;
-  std::vector<std::size_t> buffer_offset;  /* arena buffers */
-  std::vector<Launch> launches;            /* one per instruction; empty for others */
+  std::vector<std::size_t> buffer_offset; /* arena buffers */
+  std::vector<Launch> launches;           /* one per instruction; empty for others */
   std::vector<std::int64_t> kernel_dims;
   std::size_t arena = 0;
   std::size_t scratch = 0;

@@ -26,7 +26,7 @@ template <class T> T read_at(std::span<const std::byte> bytes, std::uint64_t off
   if (offset > bytes.size() || bytes.size() - offset < sizeof(T)) {
     fail("truncated");
   }
-  T value;
+  T value{};
   std::memcpy(&value, bytes.data() + offset, sizeof(T));
   return value;
 }
@@ -294,8 +294,8 @@ Image Linker::link(std::uint64_t base) {
   for (std::size_t i = 0; i < parts_->sections.size(); ++i) {
     const Section &s = parts_->sections[i];
     if (s.place != absent) {
-      std::ranges::copy(parts_->contents(i), image.bytes.begin() +
-                                                 static_cast<std::ptrdiff_t>(s.place));
+      std::ranges::copy(parts_->contents(i),
+                        image.bytes.begin() + static_cast<std::ptrdiff_t>(s.place));
     }
   }
   Relocator relocator(parts_->sections, parts_->file, image);

@@ -1,9 +1,9 @@
 /* The loader: maps relocatable ELF object bytes (x86-64, AArch64) as LLVM emits them.
 
    Code and read-only data are copied into one mapping, relocated, and then made read-only and
-   executable (W^X: no page is ever both).  Objects must be closed: an undefined symbol that is used,
-   writable data, thread-local data or an unknown relocation is refused with Error(Load); any bytes at
-   all give a mapping or an error. */
+   executable (W^X: no page is ever both).  Objects must be closed: an undefined symbol that is
+   used, writable data, thread-local data or an unknown relocation is refused with Error(Load); any
+   bytes at all give a mapping or an error. */
 #ifndef SYMC_LOADER_H
 #define SYMC_LOADER_H
 

@@ -93,7 +93,8 @@ void *Pool::start(void *self) noexcept {
   return nullptr;
 }
 
-/* Signals are the main thread's affair: workers block them all.  Fewer workers than wanted is fine. */
+/* Signals are the main thread's affair: workers block them all.  Fewer workers than wanted is fine.
+ */
 void Pool::start_workers(unsigned wanted) noexcept {
   wanted = std::min(wanted, most_workers);
   if (workers_.load(std::memory_order_relaxed) >= wanted) {
@@ -214,7 +215,7 @@ void Pool::finish(const symc_status &status) noexcept {
 
 /* Takes chunks until there are none.  Each starts with a clean record, so that a kernel need not
    compare what it finds there. */
-void Pool::chunks(symc_ctx &ctx, symc_status &status, Poller *poller) noexcept {
+void Pool::chunks(symc_ctx ctx, symc_status &status, Poller *poller) noexcept {
   symc_status chunk{};
   bool worked = false;
   ctx.status = &chunk;

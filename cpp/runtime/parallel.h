@@ -1,7 +1,8 @@
 /* Parallel loops: a pool of worker threads that start lazily, spin for about 50 us after their last
-   work and then sleep.  Chunks are handed out from an atomic counter, so that the caller finishes alone
-   when no worker comes; nobody waits for a worker that has not started.  One region runs at a time;
-   a second caller, and a nested region, run serially.  A forked child starts with a new pool. */
+   work and then sleep.  Chunks are handed out from an atomic counter, so that the caller finishes
+   alone when no worker comes; nobody waits for a worker that has not started.  One region runs at a
+   time; a second caller, and a nested region, run serially.  A forked child starts with a new pool.
+ */
 #ifndef SYMC_PARALLEL_H
 #define SYMC_PARALLEL_H
 
@@ -50,7 +51,9 @@ public:
                          RegionResult &result);
 
   /* Whether some worker would start at once. */
-  [[nodiscard]] bool awake() const noexcept { return spinning_.load(std::memory_order_relaxed) > 0; }
+  [[nodiscard]] bool awake() const noexcept {
+    return spinning_.load(std::memory_order_relaxed) > 0;
+  }
   /* Asks sleeping workers to wake up and spin. */
   void wake(unsigned threads) noexcept;
   [[nodiscard]] unsigned workers() const noexcept { return workers_.load(); }
@@ -71,15 +74,15 @@ private:
   void leave() noexcept;
   void close() noexcept;
   void take_part(Memory &scratch) noexcept;
-  void chunks(symc_ctx &ctx, symc_status &status, Poller *poller) noexcept;
+  void chunks(symc_ctx ctx, symc_status &status, Poller *poller) noexcept;
   void finish(const symc_status &status) noexcept;
 
   std::atomic<bool> busy_{false};
   std::atomic<unsigned> workers_{0};
-  std::atomic<std::uint32_t> news_{0};    /* changes when there is work */
+  std::atomic<std::uint32_t> news_{0}; /* changes when there is work */
   std::atomic<std::int32_t> spinning_{0};
   std::atomic<std::int32_t> sleeping_{0};
-  std::atomic<std::uint32_t> gate_{0};    /* limit << 16 | entered << 1 | open */
+  std::atomic<std::uint32_t> gate_{0}; /* limit << 16 | entered << 1 | open */
   std::atomic<std::uint64_t> allocations_{0};
 
   /* The open region; written by the caller before it opens the gate. */

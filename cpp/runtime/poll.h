@@ -1,5 +1,5 @@
-/* Asking the host, about every 10 ms, whether to stop (Python: pending signals).  Only a thread that
-   may ask has an `ask`; the core knows nothing of what it does. */
+/* Asking the host, about every 10 ms, whether to stop (Python: pending signals).  Only a thread
+   that may ask has an `ask`; the core knows nothing of what it does. */
 #ifndef SYMC_POLL_H
 #define SYMC_POLL_H
 

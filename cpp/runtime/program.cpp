@@ -28,7 +28,7 @@ public:
 
   template <class T> T number() {
     need(sizeof(T));
-    T value;
+    T value{};
     std::memcpy(&value, bytes_.data() + position_, sizeof(T));
     position_ += sizeof(T);
     return value;
@@ -227,8 +227,7 @@ Instruction read_instruction(Reader &r) {
   r.fail("unknown instruction " + std::to_string(code));
 }
 
-template <class T, class Read>
-std::vector<T> read_list(Reader &r, std::size_t each, Read read) {
+template <class T, class Read> std::vector<T> read_list(Reader &r, std::size_t each, Read read) {
   const std::size_t n = r.count(each);
   std::vector<T> list;
   list.reserve(n);

@@ -57,7 +57,9 @@ std::int64_t fit(std::int64_t value, int bits) {
 }
 
 /* symbol + addend, modulo 2^64 as the ELF rules say. */
-std::uint64_t target(const Relocation &r) { return r.symbol + static_cast<std::uint64_t>(r.addend); }
+std::uint64_t target(const Relocation &r) {
+  return r.symbol + static_cast<std::uint64_t>(r.addend);
+}
 
 std::int64_t distance(const Relocation &r, std::uint64_t to) {
   return static_cast<std::int64_t>(to - (r.base + r.place));
@@ -79,8 +81,7 @@ void relocate_x86(std::span<std::byte> image, const Relocation &r) {
     return patch.store(static_cast<std::int32_t>(
         fit(distance(r, r.got + static_cast<std::uint64_t>(r.addend)), 32)));
   case R_X86_64_32S:
-    return patch.store(
-        static_cast<std::int32_t>(fit(static_cast<std::int64_t>(target(r)), 32)));
+    return patch.store(static_cast<std::int32_t>(fit(static_cast<std::int64_t>(target(r)), 32)));
   case R_X86_64_32:
     if (target(r) > std::numeric_limits<std::uint32_t>::max()) {
       fail("a relocated value is out of range");
@@ -95,8 +96,7 @@ void relocate_x86(std::span<std::byte> image, const Relocation &r) {
 void page_distance(Patch &patch, const Relocation &r, std::uint64_t to) {
   constexpr std::uint64_t low = 4095;
   const std::uint64_t pages = (to & ~low) - ((r.base + r.place) & ~low);
-  const auto imm =
-      static_cast<std::uint32_t>(fit(static_cast<std::int64_t>(pages), 33) >> 12);
+  const auto imm = static_cast<std::uint32_t>(fit(static_cast<std::int64_t>(pages), 33) >> 12);
   patch.bits(0x60ffffe0U, ((imm & 3U) << 29) | (((imm >> 2) & 0x7ffffU) << 5));
 }
 

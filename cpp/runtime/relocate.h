@@ -17,7 +17,7 @@ struct Relocation {
   std::uint64_t base;   /* address of the image */
   std::uint64_t symbol; /* address */
   std::int64_t addend;
-  std::uint64_t got;    /* address of the symbol's slot */
+  std::uint64_t got; /* address of the symbol's slot */
 };
 
 /* Whether this type reads the symbol's slot of the global offset table. */

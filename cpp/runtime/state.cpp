@@ -92,8 +92,8 @@ void StateLocks::refuse_own() const {
         return u.state == mine.state && (u.exclusive || mine.exclusive);
       };
       if (std::ranges::any_of(uses_, clash)) {
-        throw Error(ErrorKind::Busy,
-                    "shared variable " + mine.state->name() + " is in use by a call of this thread");
+        throw Error(ErrorKind::Busy, "shared variable " + mine.state->name() +
+                                         " is in use by a call of this thread");
       }
     }
   }

@@ -1,8 +1,8 @@
 /* Shared variables: a current buffer, a spare for staged updates, and a lock.
 
    Locks are taken in creation order for the duration of one call: shared by calls that only read,
-   exclusive by calls that update.  A lock records the fork generation in which it was taken, so that a
-   child process finds free what a thread of its parent held. */
+   exclusive by calls that update.  A lock records the fork generation in which it was taken, so
+   that a child process finds free what a thread of its parent held. */
 #ifndef SYMC_STATE_H
 #define SYMC_STATE_H
 

@@ -23,9 +23,9 @@ enum symc_code {
 
 /* The first trap of a call in program order: the smallest (node, step, index) wins. */
 typedef struct symc_status {
-  int32_t code; /* 0: none; else a program-defined trap kind (see ir/program.py Trap) */
-  int32_t node; /* number of the node in the program's location table */
-  int64_t step; /* step of the innermost loop, 0 outside loops */
+  int32_t code;  /* 0: none; else a program-defined trap kind (see ir/program.py Trap) */
+  int32_t node;  /* number of the node in the program's location table */
+  int64_t step;  /* step of the innermost loop, 0 outside loops */
   int64_t index; /* row-major position in the iteration space */
   int64_t value; /* the offending value, for the message */
 } symc_status;
@@ -41,12 +41,12 @@ typedef int32_t (*symc_parallel_for)(const symc_ctx *ctx, symc_kernel k, void *c
                                      const int64_t *dim, int64_t blocks, int64_t grain);
 
 struct symc_ctx {
-  const volatile int32_t *cancel;   /* offset 0: non-zero asks kernels to stop */
-  symc_status *status;              /* offset 8: this thread's record */
-  symc_parallel_for parallel_for;   /* offset 16 */
-  const void *const *contractions;  /* offset 24: table of external contraction entries, or NULL */
-  void *scratch;                    /* offset 32: this thread's scratch, 64-byte aligned */
-  int64_t scratch_bytes;            /* offset 40 */
+  const volatile int32_t *cancel;  /* offset 0: non-zero asks kernels to stop */
+  symc_status *status;             /* offset 8: this thread's record */
+  symc_parallel_for parallel_for;  /* offset 16 */
+  const void *const *contractions; /* offset 24: table of external contraction entries, or NULL */
+  void *scratch;                   /* offset 32: this thread's scratch, 64-byte aligned */
+  int64_t scratch_bytes;           /* offset 40 */
 };
 
 #ifdef __cplusplus

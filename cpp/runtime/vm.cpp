@@ -1,5 +1,5 @@
-/* The run loop.  Programs are verified at load and layouts per call, so that nothing is checked here
-   but traps and cancellation. */
+/* The run loop.  Programs are verified at load and layouts per call, so that nothing is checked
+   here but traps and cancellation. */
 #include "vm.h"
 
 #include <algorithm>
@@ -42,8 +42,8 @@ std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *
   grain = std::max(grain, std::int64_t{1});
   Pool *pool = frame.threads_ > 1 && blocks > grain ? Pool::instance() : nullptr;
   RegionResult result;
-  const Region region{kernel, buffers, dims, blocks, grain,
-                      static_cast<std::size_t>(ctx->scratch_bytes), ctx};
+  const Region region{
+      kernel, buffers, dims, blocks, grain, static_cast<std::size_t>(ctx->scratch_bytes), ctx};
   if (pool == nullptr || !pool->run(region, frame.threads_, *frame.poller_, result)) {
     return serial_for(ctx, kernel, buffers, dims, blocks, grain);
   }
@@ -150,7 +150,8 @@ void Executable::order_states() {
   for (std::size_t i = 0; i < states_.size(); ++i) {
     const StateSlot &slot = program_.states[i];
     State *state = states_[i].get();
-    if (state == nullptr || state->dtype() != slot.dtype || state->shape().size() != slot.shape.size()) {
+    if (state == nullptr || state->dtype() != slot.dtype ||
+        state->shape().size() != slot.shape.size()) {
       throw Error(ErrorKind::Value, "shared variable " + slot.name + " has another type");
     }
     const auto same = [&](const StateUse &u) { return u.state == state; };
@@ -158,7 +159,8 @@ void Executable::order_states() {
     if (known == uses_.end()) {
       uses_.push_back({state, updated[i]});
     } else if (updated[i] || known->exclusive) {
-      throw Error(ErrorKind::Value, "shared variable " + slot.name + " is updated and in two slots");
+      throw Error(ErrorKind::Value,
+                  "shared variable " + slot.name + " is updated and in two slots");
     }
   }
   std::ranges::sort(uses_, {}, [](const StateUse &u) { return u.state->serial(); });
@@ -341,8 +343,12 @@ bool Executable::launch_here(Frame &frame, std::size_t at) const {
   }
   symc_status status{};
   const CallContext context = frame.context(status);
-  const Region region{kernels_[at], frame.arguments_.data(),
-                      frame.layout.kernel_dims.data() + l.first_dim, l.blocks, l.grain, l.scratch,
+  const Region region{kernels_[at],
+                      frame.arguments_.data(),
+                      frame.layout.kernel_dims.data() + l.first_dim,
+                      l.blocks,
+                      l.grain,
+                      l.scratch,
                       &context.base};
   Poller idle;
   Poller &poller = frame.committed_ ? idle : *frame.poller_;

@@ -1,6 +1,6 @@
 /* The VM: an Executable is a verified program with its mapped object code, constants and shared
-   variables; a Frame is what one call in flight needs (sizes, arena, scratch), reused from call to call
-   so that the steady state allocates nothing.
+   variables; a Frame is what one call in flight needs (sizes, arena, scratch), reused from call to
+   call so that the steady state allocates nothing.
 
    A call:  frame = acquire();  fit(frame, dims);  set inputs and outputs;  run(frame, ...);
    release(frame).  Calls of one executable may run at the same time, each with its own frame. */
@@ -103,7 +103,8 @@ public:
   }
 
   /* Runs the code once.  Buffers of inputs and outputs are set; the states' locks are held.  On
-     return updates are done; on Error (Trap, Interrupted, Memory) no shared variable has changed. */
+     return updates are done; on Error (Trap, Interrupted, Memory) no shared variable has changed.
+   */
   void run(Frame &frame, Poller &poller) const;
 
   /* Most threads that a call may use; 0: all that the process may use. */

@@ -73,7 +73,8 @@ public:
     });
   }
   std::uint32_t buffer(symc::BufferKind kind, std::uint32_t index, const List &shape,
-                       std::uint32_t bytes, std::uint32_t offset = symc::none, unsigned dtype = f32) {
+                       std::uint32_t bytes, std::uint32_t offset = symc::none,
+                       unsigned dtype = f32) {
     return add(buffers_, [&](Writer &w) {
       w.u8(static_cast<unsigned>(kind)).u32(index).u8(dtype).list(shape).u32(bytes).u32(offset);
       w.text("host");
@@ -105,8 +106,8 @@ public:
   [[nodiscard]] Bytes encode() const {
     Writer body;
     body.text("test");
-    for (const Section *s : {&dims_, &sizes_, &constraints_, &inputs_, &states_, &constants_,
-                             &buffers_}) {
+    for (const Section *s :
+         {&dims_, &sizes_, &constraints_, &inputs_, &states_, &constants_, &buffers_}) {
       join(body, *s);
     }
     body.list(outputs);

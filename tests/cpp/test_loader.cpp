@@ -1,5 +1,5 @@
-/* The loader: relocations give the values that the ELF rules say, the code runs, the pages are never
-   writable and executable at once, and no bytes make it read or write outside. */
+/* The loader: relocations give the values that the ELF rules say, the code runs, the pages are
+   never writable and executable at once, and no bytes make it read or write outside. */
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -28,8 +28,8 @@ Bytes word(std::uint32_t value) {
   return bytes_of({value & 255U, (value >> 8) & 255U, (value >> 16) & 255U, value >> 24});
 }
 
-/* "answer": reads 42 from .rodata; "through_got": the same by the global offset table; "caller": calls
-   answer; "table": reads the 64-bit address of 42 from .data.rel.ro. */
+/* "answer": reads 42 from .rodata; "through_got": the same by the global offset table; "caller":
+   calls answer; "table": reads the 64-bit address of 42 from .data.rel.ro. */
 ElfBytes rich() {
   ElfBytes e;
   e.append(ElfBytes::rodata, bytes_of({0, 0, 0, 0, 42, 0, 0, 0}));
@@ -37,8 +37,8 @@ ElfBytes rich() {
   const auto at = e.append(ElfBytes::text, bytes_of({0x8b, 0x05, 0, 0, 0, 0, 0xc3, 0x90}));
   const auto answer = e.symbol("answer", ElfBytes::text, at);
   e.relocate(ElfBytes::text, at + 2, R_X86_64_PC32, number, -4);
-  const auto got = e.append(ElfBytes::text,
-                            bytes_of({0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x8b, 0x00, 0xc3}));
+  const auto got =
+      e.append(ElfBytes::text, bytes_of({0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x8b, 0x00, 0xc3}));
   e.symbol("through_got", ElfBytes::text, got);
   e.relocate(ElfBytes::text, got + 3, R_X86_64_REX_GOTPCRELX, number, -4);
   const auto call = e.append(ElfBytes::text, bytes_of({0xe8, 0, 0, 0, 0, 0xff, 0xc0, 0xc3}));
@@ -47,8 +47,8 @@ ElfBytes rich() {
   e.append(ElfBytes::relro, Bytes(8));
   const auto table = e.symbol("entries", ElfBytes::relro, 0, STT_OBJECT);
   e.relocate(ElfBytes::relro, 0, R_X86_64_64, number, 0);
-  const auto load = e.append(ElfBytes::text,
-                             bytes_of({0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x8b, 0x00, 0xc3}));
+  const auto load =
+      e.append(ElfBytes::text, bytes_of({0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x8b, 0x00, 0xc3}));
   e.symbol("table", ElfBytes::text, load);
   e.relocate(ElfBytes::text, load + 3, R_X86_64_PC32, table, -4);
   return e;

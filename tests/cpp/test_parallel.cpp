@@ -1,4 +1,5 @@
-/* The pool: every block once, whatever the number of threads, chunk size, nesting or concurrency. */
+/* The pool: every block once, whatever the number of threads, chunk size, nesting or concurrency.
+ */
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -24,8 +24,8 @@ ProgramBytes rich() {
   const std::uint32_t slot = p.state({ten});
   const std::uint32_t staged = p.buffer(BufferKind::Staged, slot, {ten}, forty);
   const std::uint32_t current = p.buffer(BufferKind::State, slot, {ten}, forty);
-  const std::uint32_t fixed = p.buffer(BufferKind::Const, p.constant({1, 2}), {p.constant_size(2)},
-                                       p.constant_size(8));
+  const std::uint32_t fixed =
+      p.buffer(BufferKind::Const, p.constant({1, 2}), {p.constant_size(2)}, p.constant_size(8));
   const std::uint32_t temporary = p.buffer(BufferKind::Arena, 0, {n}, bytes, zero);
   const std::uint32_t flag = p.buffer(BufferKind::Arena, 0, {}, p.constant_size(1), zero, 0);
   p.arena = p.size(SizeOp::Max, bytes, p.constant_size(64));
@@ -121,9 +121,8 @@ void ill_formed() {
   CHECK(refused_when([](ProgramBytes &p) { p.outputs = {7}; }));
   CHECK(refused_when([](ProgramBytes &p) { p.buffer(BufferKind::Input, 3, {0}, 2); }));
   CHECK(refused_when([](ProgramBytes &p) { p.buffer(BufferKind::Arena, 0, {0}, 2); }));
-  CHECK(refused_when([&](ProgramBytes &p) {
-    p.buffer(BufferKind::Input, 0, {0}, 2, symc::none, bool_dtype);
-  }));
+  CHECK(refused_when(
+      [&](ProgramBytes &p) { p.buffer(BufferKind::Input, 0, {0}, 2, symc::none, bool_dtype); }));
   CHECK(refused_when([](ProgramBytes &p) { p.copy(0, 1); }));
   CHECK(refused_when([](ProgramBytes &p) { p.jump(3); }));
   CHECK(refused_when([](ProgramBytes &p) { p.jump(0, 1); }));

@@ -1,4 +1,5 @@
-/* The VM: sizes, arenas, shared variables, commits, traps and stops, with kernels written in C++. */
+/* The VM: sizes, arenas, shared variables, commits, traps and stops, with kernels written in C++.
+ */
 #include <array>
 #include <chrono>
 #include <limits>
@@ -180,7 +181,8 @@ void sizes_that_do_not_fit() {
   CHECK(!fits(negative, 8));
   constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
   CHECK_THROWS(Memory, fits([](ProgramBytes &) {}, far));
-  CHECK_THROWS(Memory, fits([](ProgramBytes &p) { p.size(SizeOp::Add, 0, p.constant_size(far)); }, 8));
+  CHECK_THROWS(Memory,
+               fits([](ProgramBytes &p) { p.size(SizeOp::Add, 0, p.constant_size(far)); }, 8));
 }
 
 void floor_division() {
@@ -209,8 +211,8 @@ void jumps() {
   ProgramBytes p = tests::unary(1); /* 0: y = 2 x + 1; 1: unless flag go to 3; 2: y = x */
   const std::uint32_t flag =
       p.buffer(BufferKind::Arena, 0, {}, p.constant_size(1), p.constant_size(0), 0);
-  const std::uint32_t x_bytes = p.buffer(BufferKind::Arena, 0, {}, p.constant_size(4),
-                                         p.constant_size(0));
+  const std::uint32_t x_bytes =
+      p.buffer(BufferKind::Arena, 0, {}, p.constant_size(4), p.constant_size(0));
   (void)x_bytes;
   p.arena = p.constant_size(64);
   p.jump(3, flag);

@@ -26,7 +26,7 @@ from runtime.programs import (
     state_of,
     updating,
 )
-from symc.runtime.executable import Callable, load
+from symc.runtime.executable import load
 
 LONG = 16_000_000_000  # 1 s, as a kernel's cost
 
@@ -159,18 +159,6 @@ def interrupt_soon() -> threading.Timer:
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     return timer
-
-
-def spinning(cost: int, *, blocks: int = 1) -> Callable:
-    """Runs until it is cancelled, with a state that it would update."""
-    b = Builder()
-    s = b.state(3)
-    b.kernel("affine", s, b.staged(s))
-    b.kernel("spin", b.output(3), cost=cost, blocks=b.size(blocks))
-    w = state_of([1, 2, 3])
-    f = callable_of(load(b.build(), object_code(affine(), SPIN), [w]))
-    f.add_entry(f.entries[0], 0)
-    return f
 
 
 def interrupted(call: object) -> None:
