@@ -34,7 +34,7 @@ RATE = -0.25  # of the step: exact in every float format
 
 @dataclass(frozen=True)
 class UpdateCase:
-    """Sizes; `names` holds the letters of "kn" that are known at run time only."""
+    """Sizes; `names` holds the letters of "mkn" that are known at run time only."""
 
     dtype: str
     m: int
@@ -53,12 +53,13 @@ def build_update(case: UpdateCase) -> tuple[str, Blocking]:
 
     def body(e: Emitter, pointers: list[Reg], sizes: list[Reg]) -> None:
         x, g, w, d, v, scratch = pointers
+        m = sizes[2] if "m" in case.names else case.m
         k = sizes[0] if "k" in case.names else case.k
         n = sizes[1] if "n" in case.names else case.n
         weights = Operand(w, n, 1)
         u = Update(
             case.dtype,
-            case.m,
+            m,
             k,
             n,
             Operand(x, k, 1),
@@ -81,11 +82,11 @@ def build_update(case: UpdateCase) -> tuple[str, Blocking]:
             new = lanes.fma(step, value, old)
             lanes.store_tail(new, element(lanes, weights, run), run.mask, run.count)
 
-        shape = Contraction(case.dtype, case.m, k, n, u.g, weights)
+        shape = Contraction(case.dtype, m, k, n, u.g, weights)
         finish = store_to(Operand(d, k, 1), shape, case.target) if case.backward else None
         emit_update(e, u, BLOCKS, UpdateHooks(revise, finish), case.target, scratch)
 
-    return kernel_text(6, 2, body), shapes[0]
+    return kernel_text(6, 3, body), shapes[0]
 
 
 @dataclass
@@ -125,5 +126,5 @@ def run_update(
     buffers = [x.ctypes.data for x in (data.x, data.g, data.w, data.d, data.v)]
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
     for begin, end in reversed(list(pairwise(edges))):
-        code.run([*buffers, scratch.ctypes.data + start], [case.k, case.n], (begin, end))
+        code.run([*buffers, scratch.ctypes.data + start], [case.k, case.n, case.m], (begin, end))
     assert (scratch[start + shape.scratch_bytes :] == 0xFF).all()

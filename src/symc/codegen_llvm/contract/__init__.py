@@ -4,7 +4,7 @@ Use: describe a `Contraction`, ask `blocking` how it is cut, and call `emit_cont
 open function for a range of blocks.  No optimiser runs afterwards: what is emitted is final.
 """
 
-from symc.codegen_llvm.contract.emit import ALL, Blocking, blocking, emit_contraction
+from symc.codegen_llvm.contract.emit import ALL, Blocking, block_count, blocking, emit_contraction
 from symc.codegen_llvm.contract.finish import element, store_to
 from symc.codegen_llvm.contract.lanes import Lanes
 from symc.codegen_llvm.contract.spec import (
@@ -33,6 +33,7 @@ __all__ = [
     "Update",
     "UpdateHooks",
     "VectorTarget",
+    "block_count",
     "blocking",
     "element",
     "emit_contraction",

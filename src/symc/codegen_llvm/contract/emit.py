@@ -69,6 +69,16 @@ def blocking(c: Contraction, target: VectorTarget) -> Blocking:
     return Blocking(p.rows, p.columns, scratch)
 
 
+def block_count(e: Emitter, c: Contraction, target: VectorTarget) -> Size:
+    """The number of all blocks, emitted where sizes are known only at run time."""
+    cut = blocking(c, target)
+    panels = 1 if cut.columns == ALL else ceil_div(e, c.n, cut.columns)
+    count = mul(e, panels, ceil_div(e, c.m, cut.rows))
+    for size in c.batch:
+        count = mul(e, count, size)
+    return count
+
+
 def emit_contraction(
     e: Emitter,
     c: Contraction,

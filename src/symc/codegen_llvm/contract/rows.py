@@ -55,7 +55,11 @@ def heights_of(room: Room, *, side: bool) -> tuple[int, ...]:
     """How many rows are walked together: the accumulators of side sums must fit."""
     terms = room.c.k
     assert isinstance(terms, int)
-    height = 4 if room.target.registers >= 32 or not side else 2
+    height = 2
+    if room.target.registers >= 32:
+        height = 4
+    elif not side and terms == 1:
+        height = 1
     while side and height > 1 and terms * height + 2 * height + 2 > room.target.registers:
         height //= 2
     return (height, 1) if height > 1 else (1,)

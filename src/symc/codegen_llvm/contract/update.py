@@ -5,9 +5,9 @@ after: for each row of W, once: d[m, row] = sum over n of g[m, n] * W[row, n], t
 `revise(e, run, old)` with run.value = sum over m of x[m, row] * g[m, n], which stores the new W
 (and whatever else it keeps, e.g. a momentum) at (run.row, run.col).
 
-With few rows of x both sums are taken from one load of W; with more, or in order "chain", a block
-of W is first multiplied, then updated while it is in the cache.  Runs of d lie along k:
-TileRow(row = index of m, col = row of W).
+With few rows of x (or one, where `m` is known at the call) both sums are taken from one load of W;
+with more, or in order "chain", a block of W is first multiplied, then updated while it is in the
+cache.  Runs of d lie along k: TileRow(row = index of m, col = row of W).
 
 Invariants: W comes from memory once and goes back once per call; blocks are independent; the bits
 do not depend on the cut.
@@ -18,10 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from symc.codegen_llvm.contract.blocked import TILE_BYTES
+from symc.codegen_llvm.contract.blocked import TILE_BYTES, either
 from symc.codegen_llvm.contract.emit import (
     ALL,
     Blocking,
+    block_count,
     blocking,
     corner_of,
     emit_contraction,
@@ -31,7 +32,7 @@ from symc.codegen_llvm.contract.finish import element
 from symc.codegen_llvm.contract.lanes import Tail
 from symc.codegen_llvm.contract.room import Corner, Room
 from symc.codegen_llvm.contract.rows import Revise, Walked, emit_rows, side_sums_fit
-from symc.codegen_llvm.contract.size import add, as_reg, ceil_div, least, mul, offset, sub
+from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import (
     BYTES,
     Contraction,
@@ -51,10 +52,10 @@ _NARROW = 32  # columns of W below which adding lanes up costs more than a secon
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Sizes and operands of an update; `m` is static, columns of `g` and `w` are contiguous."""
+    """Sizes and operands of an update; columns of `g` and `w` are contiguous."""
 
     dtype: Dtype
-    m: int
+    m: Size
     k: Size
     n: Size
     x: Operand
@@ -79,7 +80,8 @@ def update_blocking(u: Update, target: VectorTarget) -> Blocking:
     rows = _gradient(u, u.k, u.x.base)
     if not u.backward:
         return blocking(rows, target)
-    own = TILE_BYTES + u.m * _ROWS * BYTES[u.dtype]
+    terms = u.m if isinstance(u.m, int) else 1
+    own = TILE_BYTES + terms * _ROWS * BYTES[u.dtype]
     inner = (_gradient(u, i64(0), u.x.base), _backward(u, i64(0), u.w.base))
     return Blocking(_ROWS, ALL, max(own, *(blocking(c, target).scratch_bytes for c in inner)))
 
@@ -95,25 +97,49 @@ def emit_update(
     """Compute blocks [begin, end): see the module's docstring."""
     if u.k == 0:
         return
-    c = _gradient(u, u.k, u.x.base)
-    room = room_of(e, c, Hooks(_never), target, scratch)
     if not u.backward:
+        c = _gradient(u, u.k, u.x.base)
+        room = room_of(e, c, Hooks(_never), target, scratch)
         emit_contraction(e, c, blocks, _revising(room, u, hooks, i64(0)), target, scratch)
         return
+    one = u if isinstance(u.m, int) else replace(u, m=1)
+    room = room_of(e, _gradient(one, u.k, u.x.base), Hooks(_never), target, scratch)
     narrow = isinstance(u.n, int) and u.n < _NARROW
-    together = u.order == "any" and not narrow and side_sums_fit(u.m, target.registers)
+    together = u.order == "any" and not narrow and _sums_fit(one, target)
     with e.loop(*blocks, i64(1)) as block:
         start = as_reg(mul(e, block.index, _ROWS))
         whole = corner_of(room, (), (0, 0))
         left = offset(e, whole.a, mul(e, start, room.a.row))
         corner = replace(whole, row=start, stop=least(e, add(e, start, _ROWS), u.k), a=left)
-        if together:
-            sums = offset(e, scratch, TILE_BYTES)
-            emit_rows(room, corner, Walked(u.w, hooks.revise, sums, _ROWS))
-            _finish_sums(room, corner, hooks, sums)
+        if together and isinstance(u.m, Reg):
+            single = e.emit("i1", f"icmp eq i64 {u.m.name}, 1")
+            either(
+                room,
+                single,
+                lambda: _together(room, u, corner, hooks),
+                lambda: _in_turn(room, u, corner, hooks),
+            )
+        elif together:
+            _together(room, u, corner, hooks)
         else:
-            _multiply_block(room, u, corner, hooks)
-            _revise_block(room, u, corner, hooks)
+            _in_turn(room, u, corner, hooks)
+
+
+def _sums_fit(u: Update, target: VectorTarget) -> bool:
+    return isinstance(u.m, int) and side_sums_fit(u.m, target.registers)
+
+
+def _together(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> None:
+    """Both sums from one load of W."""
+    sums = offset(room.e, room.scratch, TILE_BYTES)
+    emit_rows(room, corner, Walked(u.w, hooks.revise, sums, _ROWS))
+    _finish_sums(room, corner, hooks, sums)
+
+
+def _in_turn(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> None:
+    """One sum after the other, W in the cache between them."""
+    _multiply_block(room, u, corner, hooks)
+    _revise_block(room, u, corner, hooks)
 
 
 def _never(e: Emitter, row: TileRow) -> None:
@@ -152,10 +178,9 @@ def _multiply_block(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -
     def shifted(inner: Emitter, row: TileRow) -> None:
         finish(inner, replace(row, col=as_reg(add(inner, row.col, corner.row))))
 
-    cut = blocking(c, room.target)
-    whole = i64(-(-u.m // cut.rows) * -(-_ROWS // cut.columns))
+    whole = (i64(0), as_reg(block_count(e, c, room.target)))
     shifting = Hooks(shifted, hooks.finish_cost)
-    emit_contraction(e, c, (i64(0), whole), shifting, room.target, room.scratch)
+    emit_contraction(e, c, whole, shifting, room.target, room.scratch)
 
 
 def _revise_block(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> None:
@@ -163,11 +188,9 @@ def _revise_block(room: Room, u: Update, corner: Corner, hooks: UpdateHooks) -> 
     e = room.e
     count = as_reg(sub(e, corner.stop, corner.row))
     c = _gradient(u, count, corner.a)
-    cut = blocking(c, room.target)
-    panels = 1 if cut.columns == ALL else ceil_div(e, u.n, cut.columns)
-    blocks = mul(e, panels, ceil_div(e, count, cut.rows))
+    whole = (i64(0), as_reg(block_count(e, c, room.target)))
     revising = _revising(room, u, hooks, as_reg(corner.row))
-    emit_contraction(e, c, (i64(0), as_reg(blocks)), revising, room.target, room.scratch)
+    emit_contraction(e, c, whole, revising, room.target, room.scratch)
 
 
 def _finish_sums(room: Room, corner: Corner, hooks: UpdateHooks, sums: Reg) -> None:
