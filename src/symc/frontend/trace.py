@@ -81,6 +81,7 @@ def build(
                 raise _free(name, value)
     states.update(dict.fromkeys(update.shared for update in updates))
     ordered = sorted(states, key=lambda shared: shared.serial)
+    number = {shared: i for i, shared in enumerate(ordered)}
     values = [shared.value for shared in ordered]
     params = (*inputs, *captured, *values) if lift else (*inputs, *values, *captured)
     _check_bound(name, params, nodes)
@@ -91,7 +92,7 @@ def build(
         (*infos, *taken),
         states=tuple(shared.name or f"shared{i}" for i, shared in enumerate(ordered)),
         constants=() if lift else arrays,
-        updates=tuple(ordered.index(update.shared) for update in updates),
+        updates=tuple(number[update.shared] for update in updates),
     )
     return Traced(entry, tuple(ordered), arrays if lift else ())
 
