@@ -18,7 +18,7 @@ from symc.ir.program import Program
 from symc.ir.term import Term, apply_op, full, iota, make, where
 from symc.ir.types import F32, F64, I64, TensorType
 from symc.ir.verify_nest import verify_nest
-from symc.passes import buffers, plan_build
+from symc.passes import buffers, buffers_check, plan_build
 from symc.passes.plan import Plan
 
 N = symbol("n")
@@ -60,6 +60,9 @@ def compiled(entry: Entry) -> tuple[Plan, Program]:
 def check(entry: Entry, arrays: Sequence[np.ndarray], *, seed: int = 0) -> tuple[Plan, Program]:
     """Compile, run in the test machine, and compare every result bit for bit with the oracle."""
     plan, program = compiled(entry)
+    for size in (0, 1, 2, 1000):
+        sizes = {name: size + i for i, name in enumerate(program.dims)}
+        buffers_check.check(program, plan, plain_launches(plan), sizes)
     count = len(entry.inputs)
     outputs, states = Machine(program, plan, seed=seed).run(arrays[:count], arrays[count:])
     wanted = evaluate(entry.function, arrays, order="chain")

@@ -20,6 +20,7 @@ from symc.ir.ops.contract import chain
 from symc.ir.ops.record import EvaluateContext
 from symc.ir.ops.reduce import combine_tree
 from symc.ir.program import Buffer, BufferKind, Copy, Kernel, Program, SizeOp
+from symc.passes.buffers_check import evaluate_sizes
 from symc.passes.plan import Plan
 
 Dims = dict[str, int]
@@ -51,7 +52,7 @@ class Machine:
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         program = self.program
         dims = _bind(program, inputs, states)
-        sizes = _sizes(program, dims)
+        sizes = evaluate_sizes(program, dims)
         arena = self.random.integers(0, 255, sizes[program.arena] + 64, dtype=np.uint8)
         state = [np.array(array, order="C") for array in states]
         staged: dict[int, np.ndarray] = {}
@@ -281,26 +282,3 @@ def _bind(program: Program, inputs: Sequence[np.ndarray], states: Sequence[np.nd
             if expr.op is SizeOp.DIM:
                 dims.setdefault(program.dims[expr.a], size)
     return dims
-
-
-_ARITHMETIC = {
-    SizeOp.ADD: lambda a, b: a + b,
-    SizeOp.SUB: lambda a, b: a - b,
-    SizeOp.MUL: lambda a, b: a * b,
-    SizeOp.FLOORDIV: lambda a, b: a // b,
-    SizeOp.MOD: lambda a, b: a % b,
-    SizeOp.MIN: min,
-    SizeOp.MAX: max,
-}
-
-
-def _sizes(program: Program, dims: Dims) -> list[int]:
-    found: list[int] = []
-    for expr in program.sizes:
-        if expr.op is SizeOp.CONST:
-            found.append(expr.a)
-        elif expr.op is SizeOp.DIM:
-            found.append(dims[program.dims[expr.a]])
-        else:
-            found.append(_ARITHMETIC[expr.op](found[expr.a], found[expr.b]))
-    return found

@@ -34,7 +34,8 @@ def run(function: Function) -> Fusion:
     for node in reversed(function.nodes):
         _VISIT[kind_of(node)](partition, node)
     for value in (*function.params, *(node.results[0] for node in function.nodes)):
-        merged(partition, value, partition.split(value)[0])
+        if partition.is_shared(value):
+            merged(partition, value, partition.split(value)[0])
     groups = in_order(partition.living())
     return Fusion(function, tuple(groups), partition.axes, partition.aliases, partition.number)
 

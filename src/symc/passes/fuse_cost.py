@@ -78,5 +78,5 @@ def cost(node: Node) -> int:
     """Estimated LLVM instructions of one application of `node`."""
     if node.op.kind is not Kind.ELEMENTWISE:
         return 2
-    dtypes = tuple(operand.type.dtype for operand in node.operands)
-    return _counted(node.op, dtypes, tuple(sorted(node.attrs.items())))
+    dtypes = tuple([operand.type.dtype for operand in node.operands])
+    return _counted(node.op, dtypes, tuple(sorted(node.attrs.items())) if node.attrs else ())

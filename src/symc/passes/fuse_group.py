@@ -114,6 +114,15 @@ class Axes:
             self._parent[axis], axis = root, self._parent[axis]
         return root
 
+    def found(self, axes: Iterable[int]) -> frozenset[int]:
+        """What these axes have become."""
+        return frozenset(map(self.find, axes))
+
+    def settled(self, axes: Iterable[int]) -> bool:
+        """Whether these axes are still themselves."""
+        parent = self._parent
+        return all(parent[axis] == axis for axis in axes)
+
     def join(self, axis: int, into: int) -> None:
         """Make `axis` the same iteration index as `into`."""
         self._parent[self.find(axis)] = self.find(into)

@@ -164,6 +164,7 @@ class Partition:
         self.groups: list[Group] = []
         self.aliases: dict[Value, Value] = {}
         self._light: dict[Value, int] = {}
+        self._smaller: dict[tuple[tuple[Size, ...], tuple[Size, ...]], bool] = {}
         self._row_level: set[Value] = set()
         self._follows: set[Value] = set()  # computed from an anchor by elementwise steps and views
         for node in function.nodes:
@@ -191,7 +192,8 @@ class Partition:
 
     def _note_row_level(self, node: Node) -> None:
         value = node.results[0]
-        if node.operands[0].type.elements == value.type.elements:
+        type = node.operands[0].type
+        if type.shape == value.type.shape or type.elements == value.type.elements:
             self._row_level.add(value)
 
     def _note_light(self, node: Node) -> None:
@@ -200,12 +202,21 @@ class Partition:
         for operand in node.operands:
             if operand in self._light:
                 total += self._light[operand]
-            elif prove_le(operand.type.elements + 1, value.type.elements) or not operand.type.rank:
+            elif self._is_smaller(operand.type, value.type):
                 total += 2
             else:
                 return
         if total <= CHEAP:
             self._light[value] = total
+
+    def _is_smaller(self, type: TensorType, than: TensorType) -> bool:
+        """Whether a value of `type` is a scalar or surely has fewer elements."""
+        if not type.rank or type.shape == than.shape:
+            return not type.rank
+        key = (type.shape, than.shape)
+        if key not in self._smaller:
+            self._smaller[key] = prove_le(type.elements + 1, than.elements)
+        return self._smaller[key]
 
     def is_light(self, value: Value) -> bool:
         """Whether repeating `value` costs little and reads nothing as large as itself."""
@@ -234,10 +245,16 @@ class Partition:
                 buffered.append(use)
                 continue
             group = current(use.group)
-            index = renamed(use.index, self.axes.find)
-            space = frozenset(map(self.axes.find, use.space))
-            inline.setdefault(group, []).append(replace(use, group=group, index=index, space=space))
+            if group is not use.group or not self.axes.settled(use.space):
+                index = renamed(use.index, self.axes.find)
+                use = replace(use, group=group, index=index, space=self.axes.found(use.space))
+            inline.setdefault(group, []).append(use)
         return inline, buffered
+
+    def is_shared(self, value: Value) -> bool:
+        """Whether more than one group may load or compute `value`."""
+        uses = self.uses.get(value, ())
+        return len(uses) > 1 and any(use.group is not uses[0].group for use in uses)
 
     def living(self) -> Iterator[Group]:
         """Groups that were not merged into others."""
@@ -258,11 +275,11 @@ class Partition:
 
     def live(self, group: Group) -> frozenset[int]:
         """The axes of a group's frame."""
-        return frozenset(map(self.axes.find, group.axes))
+        return self.axes.found(group.axes)
 
     def outer(self, group: Group) -> frozenset[int] | None:
         """The parallel axes of a group with stages."""
-        return None if group.outer is None else frozenset(map(self.axes.find, group.outer))
+        return None if group.outer is None else self.axes.found(group.outer)
 
     def covers(self, group: Group, axes: frozenset[int]) -> bool:
         """Whether every store of the group enumerates `axes`."""
@@ -412,9 +429,9 @@ class Partition:
             self.use(foldable(node.operands[1]), Use(group))
             return
         map = view_map(node) if kind_of(node) is Kind.VIEW else None
-        place = index if map is None else compose(map, index)
+        use = Use(group, index if map is None else compose(map, index), axes_of(index), spent)
         for operand in node.operands:
-            self.use(operand, Use(group, place, axes_of(index), spent))
+            self.use(operand, use)
 
     def own(self, node: Node, readers: Sequence[Use]) -> Group:
         """A new group that stores the result of `node` over its own shape."""
