@@ -19,6 +19,7 @@ from symc.codegen_llvm.contract.room import (
     Corner,
     Room,
     Tile,
+    either,
     finish_buffer,
     finish_tile,
     for_row_tiles,
@@ -126,9 +127,10 @@ def for_panels(room: Room, column: Size, body: Callable[[int, Tail | None, Size]
         body(last, tail, column)
     elif not rest:
         body(wide, None, column)
-    elif last == wide and tail is not None and room.target.mask_registers:
+    elif last == wide and tail is not None and (room.target.mask_registers or room.plan.packed):
         inside = sub(room.e, n - (wide - 1) * width, column)
-        body(wide, room.lanes.tail(least(room.e, inside, width)), column)
+        either_tail = room.lanes.tail(least(room.e, inside, width))
+        body(wide, replace(either_tail, last=count), column)
     else:
         test = room.e.emit("i1", f"icmp slt i64 {as_reg(column).name}, {full * columns}")
         either(room, test, lambda: body(wide, None, column), lambda: body(last, tail, column))
@@ -148,18 +150,6 @@ def _run_time_panels(
             body(1, room.lanes.tail(count), vectors.index)
 
     either(room, test, lambda: body(room.plan.vectors, None, column), narrow)
-
-
-def either(room: Room, test: Reg, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
-    """Emit `if test: then() else: otherwise()`."""
-    e = room.e
-    yes, no, after = (e.new_label(hint) for hint in ("then", "else", "after"))
-    e.branch(test, yes, no)
-    for label, side in ((yes, then), (no, otherwise)):
-        e.open(label)
-        side()
-        e.jump(after)
-    e.open(after)
 
 
 def packed_bytes(vectors: int, depth: int, rows: int, vector_bytes: int) -> int:

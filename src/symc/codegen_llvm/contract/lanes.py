@@ -24,12 +24,14 @@ class Tail:
     """The last vector of a row: only its first `count` lanes are inside.
 
     `mask` is `<W x i1>`; where the CPU has no mask registers it is made anew in each block
-    (`bound` is then `<W x i32>`, the count in every lane).
+    (`bound` is then `<W x i32>`, the count in every lane).  With `last` given, the count is the
+    width or `last`.
     """
 
     count: Size
     mask: Reg | None = None
     bound: Reg | None = None
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Invariants: everything in a room is loop-invariant and was emitted before the bl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symc.codegen_llvm.contract.lanes import Lanes, Tail
 from symc.codegen_llvm.contract.size import add, as_reg, mul, offset
@@ -117,12 +117,22 @@ def for_row_tiles(room: Room, start: Size, stop: Size, body: Callable[[Size, int
         at = rows.index
 
 
+def either(room: Room, test: Reg, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+    """Emit `if test: then() else: otherwise()`."""
+    e = room.e
+    yes, no, after = (e.new_label(hint) for hint in ("then", "else", "after"))
+    e.branch(test, yes, no)
+    for label, side in ((yes, then), (no, otherwise)):
+        e.open(label)
+        side()
+        e.jump(after)
+    e.open(after)
+
+
 def finish_tile(room: Room, tile: Tile, sums: Sequence[Sequence[Reg]]) -> None:
     """Hand the finished sums of a tile to the epilogue: unrolled if cheap, else in a loop."""
     if room.hooks.finish_cost * tile.rows * tile.vectors <= _INLINE_FINISH:
-        for r, vectors in enumerate(sums):
-            for v, value in enumerate(vectors):
-                _finish(room, tile, (add(room.e, tile.row, r), v), value)
+        _finish_unrolled(room, tile, sums)
         return
     pitch = tile.vectors * room.lanes.width * room.lanes.size
     for r, vectors in enumerate(sums):
@@ -130,6 +140,25 @@ def finish_tile(room: Room, tile: Tile, sums: Sequence[Sequence[Reg]]) -> None:
             step = r * pitch + v * room.lanes.width * room.lanes.size
             room.lanes.store(value, offset(room.e, room.scratch, step))
     finish_buffer(room, tile, (room.scratch, pitch), add(room.e, tile.row, tile.rows))
+
+
+def _finish_unrolled(room: Room, tile: Tile, sums: Sequence[Sequence[Reg]]) -> None:
+    """Without mask registers, a panel that may be the last one is finished in one of two ways."""
+
+    def finish(tail: Tail | None) -> None:
+        at = replace(tile, tail=tail)
+        for r, vectors in enumerate(sums):
+            for v, value in enumerate(vectors):
+                _finish(room, at, (add(room.e, tile.row, r), v), value)
+
+    tail = tile.tail
+    if tail is None or tail.last is None or room.target.mask_registers:
+        finish(tail)
+        return
+    last = room.lanes.tail(tail.last)
+    inside = as_reg(tail.count).name
+    whole = room.e.emit("i1", f"icmp sge i64 {inside}, {room.lanes.width}")
+    either(room, whole, lambda: finish(None), lambda: finish(last))
 
 
 def finish_buffer(room: Room, tile: Tile, buffer: tuple[Reg, int], stop: Size) -> None:

@@ -105,6 +105,10 @@ Load: TypeAlias = Callable[[Emitter, Access], Reg]
 class Hooks:
     """What the caller does around the sums.
 
+    A hook is called several times, for blocks that do not dominate each other: what it emits may be
+    used in that call only, and what is loop-invariant (a splat of a step size) must be emitted
+    before `emit_contraction`.  It may open blocks of its own, and must leave one open.
+
     `finish` stores; `finish_cost` is its LLVM instructions per vector (a dear one is emitted once,
     in a loop).  `load_a`, `load_b` replace the plain loads of the operands, elementwise.
     """

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from symc.codegen_llvm.contract.blocked import TILE_BYTES, either
+from symc.codegen_llvm.contract.blocked import TILE_BYTES
 from symc.codegen_llvm.contract.emit import (
     ALL,
     Blocking,
@@ -30,7 +30,7 @@ from symc.codegen_llvm.contract.emit import (
 )
 from symc.codegen_llvm.contract.finish import element
 from symc.codegen_llvm.contract.lanes import Tail
-from symc.codegen_llvm.contract.room import Corner, Room
+from symc.codegen_llvm.contract.room import Corner, Room, either
 from symc.codegen_llvm.contract.rows import Revise, Walked, emit_rows, side_sums_fit
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import (
