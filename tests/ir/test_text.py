@@ -234,7 +234,7 @@ def test_errors_say_where(old: str, new: str, problem: str, line: int) -> None:
 
 def test_truncations_are_parse_errors() -> None:
     text = print_function(sample(), True)
-    for end in range(len(text) - 1):
+    for end in range(0, len(text) - 1, 3):
         with pytest.raises(ParseError):
             parse_function(text[:end])
 
@@ -243,7 +243,7 @@ def test_mutations_never_raise_anything_else(rng: np.random.Generator) -> None:
     """Bytes flipped, removed, doubled and moved: a function, or ParseError."""
     text = print_function(sample(), True)
     accepted = 0
-    for _ in range(3000):
+    for _ in range(1500):
         data = bytearray(text.encode())
         for _ in range(rng.integers(1, 4)):
             place, other = rng.integers(0, len(data), 2)
@@ -263,7 +263,7 @@ def test_mutations_never_raise_anything_else(rng: np.random.Generator) -> None:
             accepted += 1
         except ParseError:
             pass
-    assert accepted < 3000
+    assert accepted < 1500
 
 
 def test_deep_nesting_is_an_error_or_fine() -> None:

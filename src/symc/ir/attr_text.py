@@ -47,21 +47,17 @@ class Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens = tokens(text)
-        self.next = 0
+        self.here = next(self.tokens)
         self.types: dict[str, TensorType] = {}
-
-    @property
-    def here(self) -> Token:
-        return self.tokens[self.next]
 
     def error(self, problem: str, token: Token | None = None) -> ParseError:
         """ParseError at a token, the current one by default."""
         return error_at(self.text, (token or self.here).start, problem)
 
     def take(self) -> Token:
+        """The current token; goes on to the next."""
         token = self.here
-        if token.kind != "end":
-            self.next += 1
+        self.here = next(self.tokens)
         return token
 
     def kind(self, kind: str) -> Token:

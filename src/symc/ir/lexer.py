@@ -1,33 +1,36 @@
 """Tokens of the text form.
 
-before: text.  after: a list of tokens with positions, ended by an `end` token; ParseError at the
-first character that starts none.
+before: text.  after: tokens with positions, one at a time, then `end`; ParseError at the first
+character that starts none.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from symc.ir.errors import ParseError
 
 # A tensor type is one token: equal types have equal text, which is looked up.
 _TOKEN = re.compile(
     r"""
-      (?P<space>(?:\s+|//[^\n]*)+)
-    | (?P<tensor>tensor<[^<>"]*(?:<\[(?:"(?:[^"\\]|\\.)*"|[^"\]])*\]>)?>)
+    (?:\s++|//[^\n]*+)*+  # space and comments
+    (?:
+      (?P<sign>->|[(){}\[\]<>=:,])
     | (?P<value>%[A-Za-z0-9_$.-]+)
+    | (?P<tensor>tensor<[^<>"]*(?:<\[(?:"(?:[^"\\]|\\.)*"|[^"\]])*\]>)?>)
     | (?P<string>"(?:[^"\\\n]|\\[^\n])*")
     | (?P<number>-?(?:0x[0-9A-Fa-f]+|[0-9]+(?:\.[0-9]*(?:[eE][-+]?[0-9]+)?)?))
     | (?P<word>[#^]?[A-Za-z_][A-Za-z0-9_$.]*)
-    | (?P<sign>->|[-(){}\[\]<>=:,])
+    | (?P<end>\Z)
+    )
     """,
     re.VERBOSE,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`kind`: tensor, value, string, number, word, sign or end."""
 
     kind: str
@@ -35,19 +38,18 @@ class Token:
     start: int
 
 
-def tokens(text: str) -> list[Token]:
-    """All tokens of a text."""
-    found: list[Token] = []
+def tokens(text: str) -> Iterator[Token]:
+    """The tokens of a text, then `end` for ever."""
+    match = _TOKEN.match
     position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            raise error_at(text, position, f"unexpected character {text[position]!r}")
-        if match.lastgroup != "space":
-            found.append(Token(match.lastgroup, match.group(), position))
-        position = match.end()
-    found.append(Token("end", "end of text", len(text)))
-    return found
+    while True:
+        found = match(text, position)
+        if found is None:
+            start = position + len(text[position:]) - len(text[position:].lstrip())
+            raise error_at(text, start, f"unexpected character {text[start]!r}")
+        kind = found.lastgroup or ""
+        position = found.end()
+        yield Token(kind, found[kind], found.start(kind))
 
 
 def error_at(text: str, position: int, problem: str) -> ParseError:

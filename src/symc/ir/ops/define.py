@@ -102,11 +102,13 @@ def same_shape(
     name: str, arity: int, accepted: Sequence[str], result: np.dtype | None = None
 ) -> Infer:
     """The type rule of most elementwise ops: one dtype, one shape; `result` dtype if it differs."""
+    allowed = frozenset(DTYPE_NAMES[short] for short in accepted)
 
     def infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
         require_count(name, types, arity)
         for type in types:
-            require_dtype(name, type, accepted)
+            if type.dtype not in allowed:
+                require_dtype(name, type, accepted)
         require_one_dtype(name, types)
         require_one_shape(name, types)
         return (types[0] if result is None else types[0].with_dtype(result),)
