@@ -1,5 +1,5 @@
 """The driver: an entry becomes something that runs."""
 
-from symc.compile.driver import Compiled, compile_entry, recording, stage_text
+from symc.compile.driver import Compiled, compile_entry, recording
 
-__all__ = ["Compiled", "compile_entry", "recording", "stage_text"]
+__all__ = ["Compiled", "compile_entry", "recording"]

@@ -5,37 +5,34 @@ executable, and the text of every level on request.
 
 Invariants: what is found in the cache is what would have been compiled; a cache that cannot be read
 or written never fails a call; the levels of a function that came from the cache are made again only
-when somebody asks to see them.
+when somebody asks to see them, and only then are passes and code generators loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from symc.compile.explain import kernel_reports
+from symc.compile import places
 from symc.compile.key import entry_key
-from symc.compile.stages import Stages, run_stages
 from symc.ir.entry import Entry
-from symc.ir.errors import DomainError, message
-from symc.ir.locations import UNKNOWN
+from symc.ir.errors import SymcError
 from symc.ir.options import Options
 from symc.ir.report import Report
-from symc.ir.text import print_function
-from symc.ir.text_nest import print_nest
-from symc.ir.text_program import print_program
 from symc.runtime.cache import DiskCache, default_directory
 from symc.runtime.cache import Entry as Stored
-from symc.runtime.encode import encode
 from symc.runtime.executable import Executable, State
+
+if TYPE_CHECKING:
+    from symc.compile.stages import Stages
 
 # What `recording` collects into, on this thread and in this context.
 _recorded: ContextVar[list[Compiled] | None] = ContextVar("recorded", default=None)
-
-STAGES = ("traced", "defined", "optimized", "kernels", "program")
 
 
 class Compiled:
@@ -55,15 +52,15 @@ class Compiled:
         """Every level; made again when the code came from the cache."""
         if self._stages is None:
             fresh = Report(self.report.name)
-            self._stages = run_stages(self.entry, self.options, fresh)
-            fresh.kernels = kernel_reports(self._stages.plan)
+            self._stages = _generate(self.entry, self.options, fresh)
             fresh.cache = self.report.cache
             self.report = fresh
         return self._stages
 
     def ir(self, stage: str = "optimized") -> str:
         """The text of one level: traced, defined, optimized, kernels or program."""
-        return stage_text(self.stages, stage)
+        text: str = _levels().stage_text(self.stages, stage)
+        return text
 
     def llvm(self) -> str:
         """The LLVM IR of all kernels."""
@@ -73,27 +70,16 @@ class Compiled:
         """The assembly of all kernels for this machine."""
         return self.stages.object.assembly()
 
+    def explain(self, what: str | None = None, html: bool = False) -> str:
+        """The report as text or as one HTML page; `what` names one section of it."""
+        report = self.full_report()
+        text: str = _levels().render_html(report) if html else _levels().render(report, what)
+        return text
+
     def full_report(self) -> Report:
         """The report with its kernels, also after a cache hit."""
         _ = self.stages
         return self.report
-
-
-def stage_text(stages: Stages, stage: str) -> str:
-    """The text of one level of `stages`."""
-    match stage:
-        case "traced":
-            return print_function(stages.traced.function)
-        case "defined":
-            return print_function(stages.defined.function)
-        case "optimized":
-            return print_function(stages.optimized.function)
-        case "kernels":
-            return "\n".join(print_nest(step.nest) for step in stages.plan.steps)
-        case "program":
-            return print_program(stages.program)
-        case _:
-            raise DomainError(message("ir stage", got=repr(stage), expected=", ".join(STAGES)))
 
 
 def compile_entry(entry: Entry, options: Options, states: Sequence[State]) -> Compiled:
@@ -101,7 +87,7 @@ def compile_entry(entry: Entry, options: Options, states: Sequence[State]) -> Co
 
     states: the shared variables, in the order of `entry.states`.
     """
-    compiled = _compile(entry, options, states)
+    compiled = _cached(entry, options, states)
     recorded = _recorded.get()
     if recorded is not None:
         recorded.append(compiled)
@@ -111,35 +97,12 @@ def compile_entry(entry: Entry, options: Options, states: Sequence[State]) -> Co
 @contextmanager
 def recording() -> Iterator[list[Compiled]]:
     """Collect everything that is compiled inside."""
-    token = _recorded.set([])
+    found: list[Compiled] = []
+    token = _recorded.set(found)
     try:
-        found = _recorded.get()
-        assert found is not None
         yield found
     finally:
         _recorded.reset(token)
-
-
-def _compile(entry: Entry, options: Options, states: Sequence[State]) -> Compiled:
-    report = Report(entry.function.name)
-    key = entry_key(entry, options) if options.cache and options.check == "none" else None
-    stored = disk(default_directory()).get(key) if key is not None else None
-    if stored is not None:
-        report.cache = "hit"
-        locations = _attach(entry, stored.metadata)
-        loaded = _load(stored.program, stored.object_code, states, locations, options)
-        return Compiled(entry, options, loaded, report)
-    report.cache = "off" if key is None else "miss"
-    stages = run_stages(entry, options, report)
-    report.kernels = kernel_reports(stages.plan)
-    program, code = encode(stages.program), stages.object.object
-    found = stages.program.locations
-    if key is not None:
-        disk(default_directory()).put(key, Stored(program, code, _numbers(entry, found)))
-    loaded = _load(program, code, states, found, options)
-    compiled = Compiled(entry, options, loaded, report)
-    compiled._stages = stages
-    return compiled
 
 
 @lru_cache(maxsize=8)
@@ -148,33 +111,63 @@ def disk(directory: Path) -> DiskCache:
     return DiskCache(directory)
 
 
+def _cached(entry: Entry, options: Options, states: Sequence[State]) -> Compiled:
+    report = Report(entry.function.name)
+    if not options.cache or options.check != "none":
+        return _fresh(entry, options, states, report)[0]
+    cache, key = disk(default_directory()), entry_key(entry, options)
+    stored = cache.get(key)
+    loaded = None if stored is None else _load_stored(entry, options, states, stored)
+    if loaded is not None:
+        report.cache = "hit"
+        return Compiled(entry, options, loaded, report)
+    report.cache = "miss"
+    compiled, made = _fresh(entry, options, states, report)
+    cache.put(key, made)
+    return compiled
+
+
+def _fresh(
+    entry: Entry, options: Options, states: Sequence[State], report: Report
+) -> tuple[Compiled, Stored]:
+    """Compile; also what the cache is to keep."""
+    stages = _generate(entry, options, report)
+    program, code = _levels().encode(stages.program), stages.object.object
+    locations = stages.program.locations
+    compiled = Compiled(entry, options, _load((program, code), locations, states, options), report)
+    compiled._stages = stages
+    return compiled, Stored(program, code, places.numbers(entry.function, locations))
+
+
+def _generate(entry: Entry, options: Options, report: Report) -> Stages:
+    stages: Stages = _levels().run_stages(entry, options, report)
+    return stages
+
+
+def _levels() -> ModuleType:
+    """Passes, code generators and printers: loaded at the first miss, not by a warm start."""
+    from symc.compile import levels  # noqa: PLC0415  (loaded late on purpose)
+
+    return levels
+
+
+def _load_stored(
+    entry: Entry, options: Options, states: Sequence[State], stored: Stored
+) -> Executable | None:
+    """What the cache holds, made ready; None when it turns out not to be a program."""
+    try:
+        locations = places.attach(entry.function, stored.metadata)
+        return _load((stored.program, stored.object_code), locations, states, options)
+    except SymcError:
+        return None
+
+
 def _load(
-    program: bytes,
-    code: bytes,
-    states: Sequence[State],
+    code: tuple[bytes, bytes],
     locations: Sequence[str],
+    states: Sequence[State],
     options: Options,
 ) -> Executable:
-    executable = Executable(program, code, list(states), tuple(locations))
+    executable = Executable(*code, list(states), tuple(locations))
     executable.threads = options.threads or 0
     return executable
-
-
-def _numbers(entry: Entry, locations: Sequence[str]) -> dict[str, object]:
-    """For each location of a program, the first traced node that has it; -1 when none does."""
-    first: dict[str, int] = {}
-    for number, node in enumerate(entry.function.nodes):
-        for location in node.locations:
-            first.setdefault(str(location), number)
-    return {"nodes": [first.get(text, -1) for text in locations]}
-
-
-def _attach(entry: Entry, metadata: Mapping[str, object]) -> list[str]:
-    """This process's own locations for the node numbers of a cache entry."""
-    nodes = entry.function.nodes
-    numbers = metadata.get("nodes")
-    found = []
-    for number in numbers if isinstance(numbers, list) else []:
-        known = isinstance(number, int) and 0 <= number < len(nodes)
-        found.append(str(nodes[number].locations[0] if known else UNKNOWN))
-    return found

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from html import escape
 
+from symc.ir.errors import DomainError, message
 from symc.ir.nest import ContractStage, MapStage, Nest
 from symc.ir.report import KernelReport, Report
 from symc.passes.plan import Plan, Step
@@ -58,6 +59,8 @@ def render(report: Report, what: str | None = None) -> str:
         "copies": _copies,
         "notes": _notes,
     }
+    if what is not None and what not in sections:
+        raise DomainError(message("explain", got=repr(what), expected=", ".join(sections)))
     chosen = sections if what is None else {what: sections[what]}
     lines = [f"{report.name}: cache {report.cache}, {len(report.kernels)} kernels"]
     for title, section in chosen.items():
