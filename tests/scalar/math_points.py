@@ -42,7 +42,23 @@ FUNCTIONS = {name: getattr(math, name) for name in REFERENCES}
 def specials(dtype: np.dtype) -> np.ndarray:
     """Zeros, ones, limits, and the seams of the library's case distinctions."""
     info = np.finfo(dtype)
-    seams = [0.9, 0.65, 0.75, 1.5, 2 / 3, 0.5**0.5, 2**0.5, 1e5, 2.0**28, 88.0, 709.0, 17.33, 38.0]
+    seams = [
+        0.9,
+        0.65,
+        0.25,
+        0.5,
+        0.75,
+        1.5,
+        2 / 3,
+        0.5**0.5,
+        2**0.5,
+        1e5,
+        2.0**28,
+        88.0,
+        709.0,
+        17.33,
+        38.0,
+    ]
     ends = [88.7228, 88.7229, 103.9, 104.5, 709.782, 709.783, 745.1, 746.5, 1024.0, 1075.0, 128.0]
     sizes = [info.max, info.tiny, info.smallest_subnormal, info.tiny * 0.75, info.eps, np.inf, 0.0]
     angles = [np.pi * k / 4 for k in range(1, 12)] + [np.pi * 1e4, 1e22, 2.0**100, 2.0**120 * 1.3]

@@ -13,6 +13,7 @@ Invariants
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ _FLOATS = {"f2": ("half", "f16"), "f4": ("float", "f32"), "f8": ("double", "f64"
 _ORDERED = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
 
 
+@functools.cache
 def element_type(dtype: Type) -> str:
     """The LLVM type of one lane in a register: `i1` for bool."""
     if dtype.kind == "b":
@@ -51,14 +53,20 @@ def memory_type(dtype: Type) -> str:
 
 def literal(value: float, dtype: Type) -> str:
     """A scalar constant as LLVM writes it."""
+    if dtype.kind == "f":
+        return _float_literal(struct.pack(">d", value), dtype)
     if dtype.kind == "b":
         return "true" if value else "false"
-    if dtype.kind in "iu":
-        return str(int(value))
-    exact = float(dtype.type(value))
+    return str(int(value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _float_literal(packed: bytes, dtype: Type) -> str:
+    """From the bytes of the number, which tell -0 from 0."""
+    exact = dtype.type(struct.unpack(">d", packed)[0])
     if dtype.itemsize == 2:
-        return "0xH" + np.float16(exact).tobytes()[::-1].hex().upper()
-    return "0x" + struct.pack(">d", exact).hex().upper()
+        return "0xH" + exact.tobytes()[::-1].hex().upper()
+    return "0x" + struct.pack(">d", float(exact)).hex().upper()
 
 
 class LlvmBuilder:
@@ -75,13 +83,19 @@ class LlvmBuilder:
         self.emitter = emitter
         self.width = width
         self.outline = outline
+        self._types: dict[Type, str] = {}
+        self._intrinsics: dict[tuple[str, Type], str] = {}
 
     # Types and the way in and out.
 
     def type(self, dtype: Type) -> str:
         """The LLVM type of lanes of `dtype`."""
-        element = element_type(dtype)
-        return element if self.width == 1 else f"<{self.width} x {element}>"
+        text = self._types.get(dtype)
+        if text is None:
+            element = element_type(dtype)
+            text = element if self.width == 1 else f"<{self.width} x {element}>"
+            self._types[dtype] = text
+        return text
 
     def memory_type(self, dtype: Type) -> str:
         """The LLVM type in which lanes of `dtype` are loaded and stored."""
@@ -138,10 +152,13 @@ class LlvmBuilder:
     def _intrinsic(self, op: str, *operands: Lanes) -> Lanes:
         dtype = operands[0].dtype
         type = self.type(dtype)
-        name = f"llvm.{op}.{self._suffix(dtype)}"
-        signature = ", ".join([type] * len(operands))
-        self.emitter.module.declare(name, f"{type} {{}}({signature})")
-        arguments = ", ".join(f"{type} {x.name}" for x in operands)
+        name = self._intrinsics.get((op, dtype))
+        if name is None:
+            name = f"llvm.{op}.{self._suffix(dtype)}"
+            signature = ", ".join([type] * len(operands))
+            self.emitter.module.declare(name, f"{type} {{}}({signature})")
+            self._intrinsics[op, dtype] = name
+        arguments = ", ".join([f"{type} {x.name}" for x in operands])
         return self._op(dtype, f"call {type} @{name}({arguments})")
 
     # Arithmetic.
