@@ -109,6 +109,19 @@ def test_sizes_of_the_call_decide_on_packing(layout: tuple[bool, bool], names: s
             assert np.array_equal(out, chain_product(a, b))
 
 
+def test_one_row_known_at_the_call_is_streamed_with_the_same_bits() -> None:
+    b = values("float", (90, 300), 1)
+    typical = Case("float", 7, 300, 90, (90, 1), (300, 1), "m")
+    for target in TARGETS.values():
+        program = build(replace(typical, target=target)).compile()
+        for m in (0, 1, 2, 5):
+            a = values("float", (m, 90), 2)
+            out = np.full((m, 300), 77, np.float32)
+            case = replace(typical, m=m, target=target)
+            run(case, a.ctypes.data, b.ctypes.data, out, (1, 3), program)
+            assert np.array_equal(out, chain_product(a, b))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_integers_wrap(layout: tuple[bool, bool]) -> None:
     for dtype in ("i32", "i64"):

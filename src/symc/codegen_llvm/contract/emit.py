@@ -24,12 +24,12 @@ from symc.codegen_llvm.contract.blocked import (
 )
 from symc.codegen_llvm.contract.dot import emit_dot_block
 from symc.codegen_llvm.contract.lanes import Lanes
-from symc.codegen_llvm.contract.room import Corner, Room, Steps
+from symc.codegen_llvm.contract.room import Corner, Room, Steps, either
 from symc.codegen_llvm.contract.rows import emit_rows
 from symc.codegen_llvm.contract.size import add, as_reg, ceil_div, least, mul, offset, split
 from symc.codegen_llvm.contract.spec import BYTES, Contraction, Hooks, Operand, Size, VectorTarget
 from symc.codegen_llvm.contract.stream import STREAM_BYTES, emit_stream
-from symc.codegen_llvm.contract.tiles import plan
+from symc.codegen_llvm.contract.tiles import may_stream, plan
 from symc.codegen_llvm.text import Emitter, Reg, i64
 
 ALL = 0  # as the columns of a block: all of them, one panel
@@ -66,6 +66,8 @@ def blocking(c: Contraction, target: VectorTarget) -> Blocking:
         scratch = packed_bytes(p.vectors, p.depth + target.lanes(c.dtype), p.rows, vector)
     else:
         scratch = TILE_BYTES
+    if may_stream(c, target):
+        scratch = max(scratch, TILE_BYTES + STREAM_BYTES)
     return Blocking(p.rows, p.columns, scratch)
 
 
@@ -97,6 +99,16 @@ def emit_contraction(
     if room.plan.kind == "stream":
         _emit_stream(room, blocks)
         return
+    if isinstance(c.m, Reg) and may_stream(c, target):
+        one = e.emit("i1", f"icmp eq i64 {c.m.name}, 1")
+        either(room, one, lambda: _emit_stream(room, blocks), lambda: _emit_blocks(room, blocks))
+        return
+    _emit_blocks(room, blocks)
+
+
+def _emit_blocks(room: Room, blocks: tuple[Reg, Reg]) -> None:
+    """The loop over blocks."""
+    e, c = room.e, room.c
     groups = ceil_div(e, c.m, room.plan.rows)
     panels = 1 if room.plan.columns == ALL else ceil_div(e, c.n, room.plan.columns)
     with e.loop(blocks[0], blocks[1], i64(1)) as block:

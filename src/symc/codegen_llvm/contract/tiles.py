@@ -9,7 +9,7 @@ accumulators and the operands it holds fit the vector registers (wider IR spills
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from symc.codegen_llvm.contract.spec import BYTES, Contraction, Size, VectorTarget
@@ -27,6 +27,7 @@ _FEW_ROWS = 4
 _LITTLE_REUSE = 16  # rows that a transposed copy of the right operand serves
 _MUCH_REUSE = 96
 _STREAM_COLUMNS = 64
+_STREAMED_DEPTH = 64
 _FEW_TERMS = 4
 _WALKED_ROWS = 32
 _DEPTH_BYTES = 4096  # of one packed column: k per panel is this over the element size
@@ -107,6 +108,13 @@ def _streams(c: Contraction, target: VectorTarget) -> bool:
     if c.m != 1 or c.b.col != 1 or c.batch:
         return False
     return not isinstance(c.n, int) or c.n > 8 * target.lanes(c.dtype)
+
+
+def may_stream(c: Contraction, target: VectorTarget) -> bool:
+    """Whether a number of rows known at the call is worth a kernel of its own where it is one."""
+    if isinstance(c.m, int) or not isinstance(c.k, int) or c.k < _STREAMED_DEPTH:
+        return False
+    return _streams(replace(c, m=1), target)
 
 
 def _walks_rows(c: Contraction, target: VectorTarget) -> bool:
