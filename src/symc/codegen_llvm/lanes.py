@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symc.codegen_llvm import lanes_functions as functions
-from symc.codegen_llvm.text import Emitter, Reg
+from symc.codegen_llvm.text import Emitter, Module, Reg
 from symc.scalar.builder import BOOL, F64, Body
 
 
@@ -63,10 +63,10 @@ def literal(value: float, dtype: Type) -> str:
 @functools.lru_cache(maxsize=4096)
 def _float_literal(packed: bytes, dtype: Type) -> str:
     """From the bytes of the number, which tell -0 from 0."""
-    exact = dtype.type(struct.unpack(">d", packed)[0])
+    exact = float(dtype.type(struct.unpack(">d", packed)[0]))
     if dtype.itemsize == 2:
-        return "0xH" + exact.tobytes()[::-1].hex().upper()
-    return "0x" + struct.pack(">d", float(exact)).hex().upper()
+        return "0xH" + struct.pack(">e", exact).hex().upper()
+    return "0x" + struct.pack(">d", exact).hex().upper()
 
 
 class LlvmBuilder:
@@ -380,9 +380,10 @@ class LlvmBuilder:
     def rare(self, mask: Lanes, fast: Any, slow: Body, args: Sequence[Lanes]) -> Any:
         usual: tuple[Lanes, ...] = (fast,) if isinstance(fast, Lanes) else fast
         emitter = self.emitter
-        text = functions.outlined(self._inner, slow, args, "cold noinline nounwind")
-        name = "symc.rare." + _digest(text)
-        emitter.module.internal(name, lambda: text.replace("@symc.outlined(", f"@{name}("))
+        function = _outlined(slow, tuple(x.dtype for x in args), self.width)
+        name = "symc.rare." + _digest(function.parameters + function.body)
+        emitter.module.include(function.module)
+        emitter.module.internal(name, lambda: function.text(name, "cold noinline nounwind"))
         before, unusual, after = emitter.block, emitter.new_label("rare"), emitter.new_label("go")
         emitter.branch(self._any(mask), unusual, after)
         emitter.open(unusual)
@@ -412,15 +413,18 @@ class LlvmBuilder:
         symbol = ".".join(["symc", name, *(self._suffix(x.dtype) for x in args)])
 
         def make() -> str:
-            text = functions.outlined(self._inner, body, args, "noinline nounwind")
-            return text.replace("@symc.outlined(", f"@{symbol}(")
+            function = _outlined(body, tuple(x.dtype for x in args), self.width)
+            self.emitter.module.include(function.module)
+            return function.text(symbol, "noinline nounwind")
 
         self.emitter.module.internal(symbol, make)
         return functions.call(self, symbol, [args[0].dtype], args)[0]
 
-    def _inner(self) -> LlvmBuilder:
-        """A builder for another function of the same module; it expands calls in place."""
-        return LlvmBuilder(Emitter(self.emitter.module), self.width)
+
+@functools.lru_cache(maxsize=512)
+def _outlined(body: Body, dtypes: tuple[Type, ...], width: int) -> functions.Outlined:
+    """Written once per process; calls inside are expanded in place."""
+    return functions.outlined(LlvmBuilder(Emitter(Module()), width), body, dtypes)
 
 
 def _extremum(dtype: Type, which: str) -> str:

@@ -7,30 +7,47 @@ travel as one LLVM struct.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symc.codegen_llvm.text import Module, Reg
 from symc.scalar.builder import Body
 
 if TYPE_CHECKING:
     from symc.codegen_llvm.lanes import Lanes, LlvmBuilder
 
 
-def outlined(
-    inner: Callable[[], LlvmBuilder], body: Body, args: Sequence[Lanes], attributes: str
-) -> str:
-    """The text of an internal function `@symc.outlined` that returns `body(builder, *args)`."""
-    builder = inner()
-    parameters = [x._replace(name=f"%a{i}") for i, x in enumerate(args)]
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """A function without a name yet; `module` has what its body refers to."""
+
+    module: Module
+    result: str
+    parameters: str
+    body: str
+
+    def text(self, name: str, attributes: str) -> str:
+        """The definition of internal function `@name`."""
+        head = f"define internal {self.result} @{name}({self.parameters}) {attributes} {{"
+        return f"{head}\n{self.body}"
+
+
+def outlined(builder: LlvmBuilder, body: Body, dtypes: Sequence[np.dtype[Any]]) -> Outlined:
+    """A function that returns `body(builder, *lanes of the dtypes)`; the builder must be new."""
+    parameters = [builder.wrap(Reg(f"%a{i}", ""), dtype) for i, dtype in enumerate(dtypes)]
     answer = body(builder, *parameters)
     results = (answer,) if hasattr(answer, "dtype") else tuple(answer)
     types = [builder.type(x.dtype) for x in results]
     returned = _ret(builder, results, types)
-    signature = ", ".join(f"{builder.type(x.dtype)} {x.name}" for x in parameters)
-    head = f"define internal {_result_type(types)} @symc.outlined({signature}) {attributes} {{"
-    return "\n".join([head, "entry:", *builder.emitter.lines, returned, "}"])
+    return Outlined(
+        builder.emitter.module,
+        _result_type(types),
+        ", ".join(str(builder.reg(x)) for x in parameters),
+        "\n".join(["entry:", *builder.emitter.lines, returned, "}"]),
+    )
 
 
 def _result_type(types: Sequence[str]) -> str:

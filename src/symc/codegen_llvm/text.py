@@ -64,6 +64,12 @@ class Module:
             self._internal[name] = make()
         return f"@{name}"
 
+    def include(self, other: Module) -> None:
+        """Everything of another module but its functions, each name once."""
+        self._declarations.update(other._declarations)
+        self._globals.update(other._globals)
+        self._internal.update(other._internal)
+
     def text(self) -> str:
         parts = [*self._globals.values(), *self._declarations.values()]
         return "\n".join([*parts, *self._internal.values(), *self.functions]) + "\n"
