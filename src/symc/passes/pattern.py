@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from symc.ir.core import Attr, Node, Value
 from symc.ir.ops.record import Kind, Op
 from symc.ir.term import Term
 from symc.ir.types import Literal
+
+Opaque = frozenset[Value]
+NOTHING: Final[Opaque] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +107,31 @@ class RuleSet:
         for rule in self.rules:
             self._by_op.setdefault(rule.left.op, []).append(rule)
 
-    def first(self, node: Node, licences: frozenset[str]) -> tuple[Rule, Match] | None:
-        """The first rule that applies at `node`, with its match."""
+    def first(
+        self, node: Node, licences: frozenset[str], opaque: Opaque = NOTHING
+    ) -> tuple[Rule, Match] | None:
+        """The first rule that applies at `node`, with its match.
+
+        No pattern looks behind `opaque`, the params of the function: they may have been made by
+        nodes that are not part of it.
+        """
         for rule in self._by_op.get(node.op, ()):
             if rule.licence not in {None, "meaning"} and rule.licence not in licences:
                 continue
-            for holes in match(rule.left, node.results[0]):
+            for holes in match(rule.left, node.results[0], opaque):
                 found = Match(node, holes)
                 if rule.guard is None or rule.guard(found):
                     return rule, found
         return None
 
 
-def match(pattern: Pattern, value: Value) -> Iterator[dict[str, Value]]:
+def match(pattern: Pattern, value: Value, opaque: Opaque = NOTHING) -> Iterator[dict[str, Value]]:
     """All ways in which `value` matches `pattern`; commutative operands are tried both ways."""
-    yield from _match([(pattern, value)], {})
+    yield from _match([(pattern, value)], {}, opaque)
 
 
 def _match(
-    todo: list[tuple[Pattern, Value]], holes: dict[str, Value]
+    todo: list[tuple[Pattern, Value]], holes: dict[str, Value], opaque: Opaque
 ) -> Iterator[dict[str, Value]]:
     if not todo:
         yield holes
@@ -130,16 +140,16 @@ def _match(
     match pattern:
         case Hole(name):
             if holes.get(name, value) is value:
-                yield from _match(rest, {**holes, name: value})
+                yield from _match(rest, {**holes, name: value}, opaque)
         case Const(wanted):
-            if constant_is(value, wanted):
-                yield from _match(rest, holes)
+            if constant_is(value, wanted, opaque):
+                yield from _match(rest, holes, opaque)
         case Apply(op, operands, attrs):
-            node = value.node
+            node = None if value in opaque else value.node
             if node is None or node.op is not op or (attrs is not None and not attrs(node)):
                 return
             for order in _orders(op, node.operands):
-                yield from _match([*zip(operands, order, strict=True), *rest], holes)
+                yield from _match([*zip(operands, order, strict=True), *rest], holes, opaque)
 
 
 def _orders(op: Op, operands: tuple[Value, ...]) -> Iterable[tuple[Value, ...]]:
@@ -148,11 +158,11 @@ def _orders(op: Op, operands: tuple[Value, ...]) -> Iterable[tuple[Value, ...]]:
     return (operands,)
 
 
-def scalar_constant(value: Value) -> np.ndarray | None:
+def scalar_constant(value: Value, opaque: Opaque = NOTHING) -> np.ndarray | None:
     """The 0-d constant that every element of `value` equals, or None; looks through views."""
-    while value.node is not None and value.node.op.kind is Kind.VIEW:
+    while value.node is not None and value.node.op.kind is Kind.VIEW and value not in opaque:
         value = value.node.operands[0]
-    if value.node is None or value.node.op is not ops.CONSTANT:
+    if value.node is None or value.node.op is not ops.CONSTANT or value in opaque:
         return None
     literal = value.node.attrs["value"]
     assert isinstance(literal, Literal)
@@ -164,9 +174,9 @@ def scalar_constant(value: Value) -> np.ndarray | None:
     return first.reshape(()) if same else None
 
 
-def constant_is(value: Value, wanted: float) -> bool:
+def constant_is(value: Value, wanted: float, opaque: Opaque = NOTHING) -> bool:
     """Whether every element of `value` is the constant `wanted`, sign of zero included."""
-    found = scalar_constant(value)
+    found = scalar_constant(value, opaque)
     if found is None or found.dtype.kind not in "fiub":
         return False
     number = found.item()

@@ -20,10 +20,12 @@ def rewrite(
 ) -> Function:
     """`function` with the rules applied, sweep after sweep, until one changes nothing."""
 
+    opaque = frozenset(function.params)
+
     def visit(node: Node) -> Sequence[Value] | None:
         if len(node.results) != 1:
             return None
-        found = rules.first(node, options.licences)
+        found = rules.first(node, options.licences, opaque)
         if found is None:
             return None
         rule, match = found

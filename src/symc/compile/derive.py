@@ -1,0 +1,44 @@
+"""Derivatives of a traced program: the meaning passes first, then the rules of differentiation.
+
+before: values of a free graph.  after: their derivatives, as more nodes of the same graph.
+
+Invariant: what is differentiated is the *defined* program (docs/architecture.md), so that a loss
+written out by hand has the gradient of its accurate form: log(exp(x) / sum) never divides by a
+number that underflowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.autodiff.jvp import tangents
+from symc.autodiff.vjp import gradient
+from symc.ir.core import Function, Value, reachable
+from symc.ir.options import Options
+from symc.passes import define
+
+
+def pullback(
+    results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+) -> list[Value | None]:
+    """Cotangent of each of `wrt`, given those of `results` (same types, in order).
+
+    `wrt` may be params or results of nodes; nothing is derived, or rewritten, behind them.  None
+    where no result depends on it by a differentiable route.
+    """
+    return gradient(defined(results, wrt), cotangents, wrt)
+
+
+def pushforward(
+    results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
+) -> list[Value | None]:
+    """Tangent of each of `results` when `wrt[i]` moves along `along[i]` (same type)."""
+    return tangents(defined(results, wrt), wrt, along)
+
+
+def defined(results: Sequence[Value], wrt: Sequence[Value]) -> Sequence[Value]:
+    """`results` as the meaning passes define them, with `wrt` as inputs."""
+    nodes, free = reachable(results, stop=wrt)
+    params = tuple(dict.fromkeys((*wrt, *free)))
+    function = Function("differentiated", params, tuple(nodes), tuple(results))
+    return define(function, Options()).results
