@@ -6,7 +6,7 @@ import pytest
 from ir.op_cases import closed
 from symc.ir import ops, term
 from symc.ir.build import apply, check_type, parameter, placed_at
-from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.core import Constraint, Function, Node, Value, reachable
 from symc.ir.dims import symbol
 from symc.ir.errors import DTypeError, OpContractError, ShapeError, SymcOverflowError
 from symc.ir.evaluate import evaluate
@@ -18,6 +18,7 @@ from symc.ir.rewriter import (
     spliced,
     substituted,
 )
+from symc.ir.specialise import specialise
 from symc.ir.types import F32, F64, I32, TensorType
 from symc.ir.verify import verify
 
@@ -176,3 +177,22 @@ def test_reachable_stops() -> None:
     nodes, free = reachable([end.value], stop=[middle.value])
     assert [node.op for node in nodes] == [ops.MUL]
     assert free == [x]
+
+
+def test_specialising_reaches_everything() -> None:
+    n = symbol("n")
+    r = parameter("r", F64, (n,))
+    inner = closed([r], [(term.Term(r) + term.full((n,), 1.0)).value])
+    x = parameter("x", F64, (n,))
+    call = apply(ops.CALL, (x,), {"name": "g"}, regions=(inner,))
+    count = term.size(2 * n + 1)
+    f = closed([x], [call.results[0], count.value])
+    f = Function(f.name, f.params, f.nodes, f.results, (Constraint(n, 3, UNKNOWN, "n is 3"),))
+    g = specialise(f, {"n": 3})
+    verify(g)
+    assert not any("n" in str(value.type) for node in g.nodes for value in node.results)
+    assert g.constraints[0].left == 3
+    for got, expected in zip(evaluate(g, [np.ones(3)]), evaluate(f, [np.ones(3)]), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(ShapeError):
+        specialise(f, {"n": -1})

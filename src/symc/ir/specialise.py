@@ -1,7 +1,8 @@
 """Replace named dims by sizes throughout a function.
 
-before: a function over symbolic sizes, without regions.  after: a new function in which each named
-dim is the size given for it; types are inferred anew, so a size that does not fit raises ShapeError.
+before: a function over symbolic sizes.  after: a new function in which each named dim is the size
+given for it, regions included; types are inferred anew, so a size that does not fit raises
+ShapeError.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ def specialise(function: Function, sizes: Mapping[str, Size]) -> Function:
         replaced[param] = Value(_type(param.type, sizes), name=param.name)
     nodes = []
     for node in function.nodes:
-        assert not node.regions
-        operands = [replaced[operand] for operand in node.operands]
-        attrs = {name: _attr(value, sizes) for name, value in node.attrs.items()}
-        made = apply(node.op, operands, attrs, locations=node.locations)
+        made = apply(
+            node.op,
+            [replaced[operand] for operand in node.operands],
+            {name: _attr(value, sizes) for name, value in node.attrs.items()},
+            regions=tuple(specialise(region, sizes) for region in node.regions),
+            locations=node.locations,
+        )
         nodes.append(made)
         replaced.update(zip(node.results, made.results, strict=True))
     constraints = tuple(
