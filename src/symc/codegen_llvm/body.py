@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from symc.ir.types import Literal
 
 Axes = tuple[int, ...]
 I64 = np.dtype(np.int64)
+_NONE: Mapping[Access, Lanes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +219,18 @@ class StageBody:
 
     # The vector's level.
 
-    def vector(self, position: Position, *given: Lanes) -> tuple[Lanes, ...]:
-        """Write loads and nodes of one vector; returns the wanted results."""
+    def vector(
+        self, position: Position, *given: Lanes, known: Mapping[Access, Lanes] = _NONE
+    ) -> tuple[Lanes, ...]:
+        """Write loads and nodes of one vector; returns the wanted results.
+
+        `given`: values of the body's leading params.  `known`: loads that need not be written.
+        """
         values = dict(self.values) | dict(zip(self.work.body.params, given, strict=False))
         accesses = VectorAccess(self, position)
         inner = [(p, load) for p, load in self.loads if self.levels[p] == self.loops.last]
-        inner = [(p, load) for p, load in inner if p not in self.values]
+        values |= {param: known[load] for param, load in inner if load in known}
+        inner = [(param, load) for param, load in inner if param not in values]
         for (param, _), value in zip(
             inner, accesses.read([load for _, load in inner]), strict=True
         ):

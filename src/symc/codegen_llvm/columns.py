@@ -18,7 +18,7 @@ from symc.codegen_llvm.memory import Position
 from symc.codegen_llvm.space import Work
 from symc.codegen_llvm.stage import KernelParts, Pass, StagePass, passes
 from symc.codegen_llvm.text import Reg
-from symc.codegen_llvm.tree import Frames, levels_of
+from symc.codegen_llvm.tree import FrameLayout, Frames, levels_of
 from symc.ir.dims import Size, prove_le, size_product
 from symc.ir.ops.reduce import BLOCK, LANES
 from symc.ir.types import BOOL
@@ -69,7 +69,8 @@ def _reduction(
     levels = [first, *((axis,) for axis in free), chosen.reduced, (vector,)]
     stage = StagePass(parts, work, chosen, levels, panel.width)
     count = size_product(tuple(work.sizes[axis] for axis in chosen.reduced))
-    frames = Frames(stage.memory, stage.reductions, panel.columns, parts.scratch, levels_of(count))
+    layout = FrameLayout(stage.memory, stage.reductions, panel.columns)
+    frames = Frames(stage.memory, layout, parts.scratch, levels_of(count))
     stage.body.enter(0, prefix)
     with stage.loops(free, 1):
         _ColumnReduction(stage, frames, panel, count).emit()
@@ -95,7 +96,7 @@ class _ColumnReduction:
             self._block(0, count)
         else:
             self._blocks(count)
-        self.frames.halve_rows(least(self.k, count, LANES))
+        self.frames.halve(least(self.k, count, LANES))
         self._finish(count)
 
     def _blocks(self, count: Extent) -> None:
@@ -145,10 +146,10 @@ class _ColumnReduction:
             for number, carried in enumerate(started):
                 value = carried
                 if not self.single:
-                    before = self.frames.load(self.frames.current, number, at)
+                    before = self.frames.load(number, at)
                     reduction = self.stage.reductions[number]
                     value = reduction.combined(memory.builder, before, carried)
-                self.frames.store(self.frames.current, number, at, value)
+                self.frames.store(number, at, value)
 
         each_vector(k, panel.bounds, panel.width, self.stage.cost, step)
 
@@ -163,7 +164,7 @@ class _ColumnReduction:
             values = []
             for number, reduction in enumerate(self.stage.reductions):
                 at = sub(k, position.index, low)
-                carried = self.frames.load(self.frames.current, number, at)
+                carried = self.frames.load(number, at)
                 result = reduction.finished(memory.builder, carried, empty)
                 values.append((reduction.number, result))
             self.stage.body.store(position, values)

@@ -13,9 +13,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from symc.codegen_llvm.contraction import contract_kernels
-from symc.codegen_llvm.costs import frequent
+from symc.codegen_llvm.costs import called, frequent
 from symc.codegen_llvm.identity import nest_key
 from symc.codegen_llvm.kernels import NestKernels, map_kernels
+from symc.codegen_llvm.pairs import pair_kernel, paired
 from symc.codegen_llvm.target import Target, emit_assembly, emit_object, host
 from symc.codegen_llvm.text import Module
 from symc.ir.launch import Launch, Launches
@@ -44,13 +45,18 @@ def compile_nests(nests: Sequence[Nest], target: Target | None = None) -> Compil
 
 
 def generate(nests: Sequence[Nest], target: Target) -> tuple[str, tuple[Launches, ...]]:
-    """The LLVM text of `nests`, and their launches."""
+    """The LLVM text of `nests`, and their launches.
+
+    Math functions beside contractions are functions of the module: their constants would otherwise
+    be kept in the registers that the sums need.
+    """
     unique: dict[Hashable, Nest] = {}
     keys = [nest_key(nest) for nest in nests]
     for key, nest in zip(keys, nests, strict=True):
         unique.setdefault(key, nest)
-    outline = frequent(
-        node for nest in unique.values() for stage in nest.stages for node in stage.body.nodes
+    stages = [stage for nest in unique.values() for stage in nest.stages]
+    outline = frequent(node for stage in stages for node in stage.body.nodes) | called(
+        node for stage in stages if isinstance(stage, ContractStage) for node in stage.body.nodes
     )
     module = Module()
     made: dict[Hashable, Launches] = {}
@@ -62,8 +68,12 @@ def generate(nests: Sequence[Nest], target: Target) -> tuple[str, tuple[Launches
 
 def _nest(owner: NestKernels) -> tuple[Launch, ...]:
     run: list[MapStage] = []
-    alone = all(isinstance(stage, MapStage) for stage in owner.nest.stages)
-    if not alone:
+    sums = [stage for stage in owner.nest.stages if isinstance(stage, ContractStage)]
+    pair = paired(owner.nest, owner.nest.stages)
+    if pair is not None:
+        pair_kernel(owner, sums, pair)
+        return tuple(owner.launches)
+    if sums:
         owner.spill()
     for stage in owner.nest.stages:
         match stage:

@@ -62,6 +62,11 @@ def instructions(nodes: Iterable[Node]) -> int:
     return sum(_measured(*_key(node))[0] for node in nodes)
 
 
+def called(nodes: Iterable[Node]) -> frozenset[str]:
+    """Names of all math functions that the nodes call."""
+    return frozenset(name for node in nodes for name in _measured(*_key(node))[1])
+
+
 def frequent(nodes: Iterable[Node]) -> frozenset[str]:
     """Names of math functions that the nodes call more than `OFTEN` times in one dtype."""
     uses: Counter[tuple[str, str]] = Counter()

@@ -22,12 +22,13 @@ from symc.codegen_llvm.schedule import shrunk
 from symc.codegen_llvm.space import Work
 from symc.codegen_llvm.stage import KernelParts, Pass, StagePass, passes
 from symc.codegen_llvm.text import Reg, i64
-from symc.codegen_llvm.tree import Carried, Frames, Reduction, halved, levels_of
+from symc.codegen_llvm.tree import Carried, FrameLayout, Frames, Reduction, halved, levels_of
 from symc.ir.dims import prove_le, size_product
 from symc.ir.ops.reduce import BLOCK, LANES
 from symc.ir.types import BOOL, I64
 
 Element = Callable[[Position], list[Carried]]
+FEW = 4  # vectors of running values that keep the arithmetic busy
 REGISTERS = 16  # vectors of running values that may stay in registers
 
 
@@ -83,8 +84,13 @@ class RowReduction:
         self.memory = parts.memory(self.width)
         self.parts = parts
         self.reductions = self.stage.reductions
-        self.frames = Frames(self.memory, self.reductions, 1, parts.scratch, levels_of(self.count))
+        layout = FrameLayout(self.memory, self.reductions, 1)
+        self.frames = Frames(self.memory, layout, parts.scratch, levels_of(self.count))
         self.packed = _Packed(self) if packed else None
+        # In any order fewer running values do, where no frame is ever folded.
+        exact = all(reduction.reducer.exact for reduction in self.reductions)
+        few = exact and not self.frames.levels and isinstance(self.count, int)
+        self.lanes = min(LANES, FEW * self.width) if few else LANES
 
     def at_point(self, outer: Mapping[int, Extent]) -> None:
         """The whole row at one outer point, results stored."""
@@ -98,15 +104,12 @@ class RowReduction:
 
     def finish(self) -> None:
         """Combine the lanes of the current frame and store the results."""
-        vectors = LANES // self.width
+        vectors = self.lanes // self.width
         if isinstance(self.count, int):
             vectors = max(1, min(vectors, -(-self.count // self.width)))
         self._finish(
             [
-                [
-                    self.frames.load(self.frames.current, number, vector * self.width)
-                    for vector in range(vectors)
-                ]
+                [self.frames.load(number, vector * self.width) for vector in range(vectors)]
                 for number in range(len(self.reductions))
             ]
         )
@@ -180,7 +183,7 @@ class RowReduction:
 
     def _walk(self, start: Extent, end: Extent, cost: int, element: Element) -> None:
         """Elements [start, end) of one block into the current frame."""
-        vectors = LANES // self.width
+        vectors = self.lanes // self.width
         registers = sum(len(r.carried) for r in self.reductions) * vectors
         simple = self.width > 1 and not self.stage.needs_index
         if not simple or registers > REGISTERS or cost * vectors > 4 * CHEAP:
@@ -196,15 +199,15 @@ class RowReduction:
         """Where the last whole group of LANES elements ends."""
         count = sub(self.k, end, start)
         if isinstance(count, int) and isinstance(start, int):
-            return start + count // LANES * LANES
-        rest = self.k.emit("i64", f"and {as_reg(count)}, {LANES - 1}")
+            return start + count // self.lanes * self.lanes
+        rest = self.k.emit("i64", f"and {as_reg(count)}, {self.lanes - 1}")
         return sub(self.k, end, rest)
 
     def _through_registers(self, start: Extent, end: Extent, element: Element) -> None:
-        builder, vectors = self.memory.builder, LANES // self.width
+        builder, vectors = self.memory.builder, self.lanes // self.width
         identities = [reduction.identity(builder)[0] for reduction in self.reductions]
         first = [builder.reg(x) for x in identities for _ in range(vectors)]
-        with self.k.loop(as_reg(start), as_reg(end), i64(LANES), first) as loop:
+        with self.k.loop(as_reg(start), as_reg(end), i64(self.lanes), first) as loop:
             following = list(loop.carried)
             for vector in range(vectors):
                 position = Position(add(self.k, loop.index, vector * self.width))
@@ -218,7 +221,7 @@ class RowReduction:
         for place, register in enumerate(loop.carried):
             number, vector = divmod(place, vectors)
             value = builder.wrap(register, identities[number].dtype)
-            self.frames.store(self.frames.current, number, vector * self.width, (value,))
+            self.frames.store(number, vector * self.width, (value,))
 
     def _into_frame(
         self, bounds: tuple[Extent, Extent], origin: Extent, cost: int, element: Element
@@ -229,14 +232,14 @@ class RowReduction:
             started = element(position)
             lane = sub(self.k, position.index, origin)
             if isinstance(lane, Reg):
-                lane = self.k.emit("i64", f"and {lane}, {LANES - 1}")
+                lane = self.k.emit("i64", f"and {lane}, {self.lanes - 1}")
             else:
-                lane %= LANES
+                lane %= self.lanes
             for number, carried in enumerate(started):
-                before = self.frames.load(self.frames.current, number, lane)
+                before = self.frames.load(number, lane)
                 after = self.reductions[number].combined(self.memory.builder, before, carried)
                 after = self._masked(position, after, before)
-                self.frames.store(self.frames.current, number, lane, after)
+                self.frames.store(number, lane, after)
 
         each_vector(self.k, bounds, self.width, cost, step)
 

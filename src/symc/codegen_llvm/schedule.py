@@ -23,7 +23,7 @@ from symc.ir.nest import Operand
 from symc.ir.ops.reduce import BLOCK, LANES
 
 RUN = 4096  # elements of one parallel block of elementwise work
-PANEL_BYTES = 256  # of one lane's row of running values, where columns are reduced
+PANEL_BYTES = 1024  # of one lane's row of running values, where columns are reduced
 CHUNK = 16 * BLOCK  # elements of one parallel block of a long reduction
 
 
@@ -128,4 +128,6 @@ def _chunk(space: Space, width: int) -> int:
         carried = max(carried, running)
     if not carried and all(len(work.sizes) == space.outer for work in space.works):
         return RUN
-    return max(width, PANEL_BYTES // max(carried, 4) // width * width)
+    chunk = max(width, PANEL_BYTES // max(carried, 4) // width * width)
+    size = space.sizes[-1]
+    return min(chunk, -(-size // width) * width) if isinstance(size, int) and size else chunk

@@ -4,8 +4,8 @@ Before: text of a module.  After: an object file, position independent, that ref
 outside itself.
 
 Invariants: no LLVM pass pipeline runs (the text is final), only code generation at level 2; there
-is one target machine per process and CPU; a `Target` is plain data and names everything that the bits
-of an object depend on.
+is one target machine per process and CPU; a `Target` is plain data and names everything that the
+bits of an object depend on.
 """
 
 from __future__ import annotations

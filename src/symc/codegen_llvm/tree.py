@@ -10,15 +10,17 @@ every combination is earlier in row-major order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from symc.codegen_llvm.abi import KernelEmitter
-from symc.codegen_llvm.contract.size import as_reg, offset
+from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Size as Extent
-from symc.codegen_llvm.lanes import Lanes, LlvmBuilder
+from symc.codegen_llvm.lanes import Lanes, LlvmBuilder, memory_type
 from symc.codegen_llvm.memory import VectorMemory
 from symc.codegen_llvm.scratch import Scratch
 from symc.codegen_llvm.space import Write
@@ -28,7 +30,7 @@ from symc.ir.ops.record import Reducer
 from symc.ir.ops.reduce import BLOCK, LANES
 
 Carried = tuple[Lanes, ...]
-MANY_LEVELS = 32  # folds of blocks when the number of elements is unknown: 2^44 elements
+MANY_LEVELS = 24  # folds of blocks when the number of elements is unknown: 2^36 elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,41 +82,30 @@ def levels_of(count: Size) -> int:
     return blocks.bit_length() if blocks > 1 else 0
 
 
-class Frames:
-    """The current frame and the levels below it, in scratch memory."""
+Build = Callable[["FrameLayout", Reg, Reg, Reg], None]
 
-    def __init__(
-        self,
-        memory: VectorMemory,
-        reductions: Sequence[Reduction],
-        columns: int,
-        scratch: Scratch,
-        levels: int,
-    ) -> None:
+
+class FrameLayout:
+    """Where the running values of a frame lie, and whole-frame operations on addresses."""
+
+    def __init__(self, memory: VectorMemory, reductions: Sequence[Reduction], columns: int) -> None:
         self.memory = memory
         self.k: KernelEmitter = memory.k
         self.reductions = tuple(reductions)
         self.columns = columns
         self.offsets: dict[tuple[int, int], int] = {}
-        total = 0
+        self.bytes = 0
         for i, reduction in enumerate(self.reductions):
             for j, dtype in enumerate(reduction.carried):
-                self.offsets[i, j] = total
-                total += -(-LANES * columns * dtype.itemsize // 64) * 64
-        self.bytes = total
-        self.levels = levels
-        self.current = scratch.take(total)
-        self.stack = scratch.take(total * levels) if levels else self.current
-
-    # One vector of one frame.
+                self.offsets[i, j] = self.bytes
+                self.bytes += -(-LANES * columns * dtype.itemsize // 64) * 64
 
     def _at(self, frame: Reg, key: tuple[int, int], element: Extent) -> Reg:
         dtype = self.reductions[key[0]].carried[key[1]]
         base = offset(self.k, frame, self.offsets[key])
         if isinstance(element, int):
             return offset(self.k, base, element * dtype.itemsize)
-        step = self.k.emit("i64", f"mul {element}, {dtype.itemsize}")
-        return offset(self.k, base, step)
+        return self.k.emit("ptr", f"getelementptr {memory_type(dtype)}, {base}, {element}")
 
     def load(self, frame: Reg, number: int, element: Extent) -> Carried:
         """The running values of `width` neighbours from `element` on."""
@@ -131,100 +122,151 @@ class Frames:
             at = self._at(frame, (number, j), element)
             self.k.line(f"store {register}, {at}, align {value.dtype.itemsize}")
 
-    # Whole frames.
-
-    def _elements(self, low: Extent, high: Extent) -> Iterator[Reg]:
-        with self.k.loop(as_reg(low), as_reg(high), i64(self.memory.width)) as loop:
+    @contextmanager
+    def elements(self, low: Extent, high: Extent) -> Iterator[Reg]:
+        """A loop over the vectors of lanes [low, high) of all columns."""
+        start, stop = (as_reg(mul(self.k, end, self.columns)) for end in (low, high))
+        with self.k.loop(start, stop, i64(self.memory.width)) as loop:
             yield loop.index
 
-    def clear(self, low: Extent = 0, high: Extent = LANES) -> None:
-        """Set lanes [low, high) of the current frame to the identity."""
-        columns = self.columns
-        begin = low * columns if isinstance(low, int) else self._times(low, columns)
-        end = high * columns if isinstance(high, int) else self._times(high, columns)
-        for element in self._elements(begin, end):
+    def clear(self, frame: Reg, low: Extent, high: Extent) -> None:
+        """Set lanes [low, high) to the identity."""
+        with self.elements(low, high) as element:
             for number, reduction in enumerate(self.reductions):
                 identity = reduction.identity(self.memory.builder)
-                self.store(self.current, number, element, identity)
-
-    def _times(self, value: Reg, factor: int) -> Extent:
-        return self.k.emit("i64", f"mul {value}, {factor}") if factor != 1 else value
+                self.store(frame, number, element, identity)
 
     def copy(self, target: Reg, source: Reg) -> None:
         """Copy a frame."""
-        with self.k.loop(i64(0), i64(self.bytes), i64(64)) as loop:
+        with self.k.loop(i64(0), i64(self.bytes), i64(32)) as loop:
             origin = offset(self.k, source, loop.index)
             goal = offset(self.k, target, loop.index)
-            value = self.k.emit("<16 x i32>", f"load <16 x i32>, {origin}, align 4")
+            value = self.k.emit("<8 x i32>", f"load <8 x i32>, {origin}, align 4")
             self.k.line(f"store {value}, {goal}, align 4")
 
-    def fold(self, left: Reg) -> None:
-        """current = left combined with current."""
-        for element in self._elements(0, LANES * self.columns):
-            self._combine(left, element, self.current, element)
-
-    def _combine(self, left: Reg, first: Extent, right: Reg, second: Extent) -> None:
-        """Combine vectors of two frames into `first` of the current frame."""
-        builder = self.memory.builder
+    def combine(self, target: Reg, left: tuple[Reg, Reg], right: tuple[Reg, Reg]) -> None:
+        """One vector of two frames, (frame, element) each, to the earlier's element of `target`."""
         for number, reduction in enumerate(self.reductions):
-            earlier = self.load(left, number, first)
-            later = self.load(right, number, second)
-            value = reduction.combined(builder, earlier, later)
-            self.store(self.current, number, first, value)
+            earlier, later = (
+                self.load(left[0], number, left[1]),
+                self.load(right[0], number, right[1]),
+            )
+            value = reduction.combined(self.memory.builder, earlier, later)
+            self.store(target, number, left[1], value)
 
-    def level(self, number: Reg) -> Reg:
-        """The frame of a level."""
-        return offset(self.k, self.stack, self.k.emit("i64", f"mul {number}, {self.bytes}"))
+
+class Frames:
+    """The current frame and the levels below it, in scratch memory.
+
+    Whole-frame operations are internal functions of the module: they run once per BLOCK elements,
+    and kernels that reduce alike share them.
+    """
+
+    def __init__(
+        self, memory: VectorMemory, layout: FrameLayout, scratch: Scratch, levels: int
+    ) -> None:
+        self.memory = memory
+        self.k: KernelEmitter = memory.k
+        self.layout = layout
+        self.bytes = layout.bytes
+        self.levels = levels
+        self.current = scratch.take(layout.bytes)
+        self.stack = scratch.take(layout.bytes * levels) if levels else self.current
+
+    def load(self, number: int, element: Extent) -> Carried:
+        """Running values of the current frame."""
+        return self.layout.load(self.current, number, element)
+
+    def store(self, number: int, element: Extent, carried: Carried) -> None:
+        """Write running values of the current frame."""
+        self.layout.store(self.current, number, element, carried)
+
+    def copy(self, target: Reg, source: Reg) -> None:
+        """Copy a frame."""
+        self.layout.copy(target, source)
+
+    def clear(self, low: Extent = 0, high: Extent = LANES) -> None:
+        """Set lanes [low, high) of the current frame to the identity."""
+        name = self._function("clear", _clear)
+        self.k.line(f"call void {name}({self.current}, {as_reg(low)}, {as_reg(high)})")
 
     def push(self, block: Reg) -> None:
         """Block number `block` has ended in the current frame: fold what is complete."""
-        k = self.k
-        flipped = k.emit("i64", f"xor {block}, -1")
-        name = k.module.declare("llvm.cttz.i64", "i64 {}(i64, i1)")
-        ones = k.emit("i64", f"call i64 {name}({flipped}, i1 true)")
-        with k.loop(i64(0), ones, i64(1)) as loop:
-            self.fold(self.level(loop.index))
-        self.copy(self.level(ones), self.current)
+        name = self._function("push", _push)
+        self.k.line(f"call void {name}({self.current}, {self.stack}, {block})")
 
     def collect(self, blocks: Extent) -> None:
         """current = all `blocks` pushed frames combined."""
-        k = self.k
         self.clear()
-        with k.loop(i64(0), i64(self.levels), i64(1)) as loop:
-            bit = k.emit("i64", f"lshr i64 {as_reg(blocks).name}, {loop.index.name}")
-            odd = k.emit("i1", f"trunc {bit} to i1")
-            with k.when(odd):
-                self.fold(self.level(loop.index))
+        name = self._function("collect", _collect)
+        self.k.line(f"call void {name}({self.current}, {self.stack}, {as_reg(blocks)})")
 
-    # The last steps: halving.
-
-    def halve_rows(self, lanes: Extent) -> None:
+    def halve(self, lanes: Extent) -> None:
         """Combine lanes [0, lanes) of each column into lane 0, in memory."""
-        k = self.k
-        half, left = LANES // 2, lanes
-        while half >= 1:
-            if isinstance(left, int):
-                count: Extent = max(0, min(half, left - half))
-                left = min(left, half)
-            else:
-                more = k.emit("i64", f"sub {left}, {half}")
-                name = k.module.declare("llvm.smax.i64", "i64 {}(i64, i64)")
-                some = k.emit("i64", f"call i64 {name}({more}, i64 0)")
-                count = self._least(some, half)
-                left = self._least(left, half)
-            if count != 0:
-                self._halve(count, half)
-            half //= 2
+        name = self._function("halve", _halve)
+        self.k.line(f"call void {name}({self.current}, ptr null, {as_reg(lanes)})")
 
-    def _least(self, value: Reg, bound: int) -> Reg:
-        name = self.k.module.declare("llvm.smin.i64", "i64 {}(i64, i64)")
-        return self.k.emit("i64", f"call i64 {name}({value}, i64 {bound})")
+    def _function(self, verb: str, build: Build) -> str:
+        """An internal function `(ptr current, ptr or i64 other, i64 count)` over these frames."""
+        second = "i64" if verb == "clear" else "ptr"
+        k = KernelEmitter(self.k.module, ())
+        memory = VectorMemory(k, self.memory.width)
+        layout = FrameLayout(memory, self.layout.reductions, self.layout.columns)
+        build(layout, Reg("%frame", "ptr"), Reg("%other", second), Reg("%count", "i64"))
+        head = f"void @symc.outlined(ptr %frame, {second} %other, i64 %count)"
+        text = "\n".join(
+            [f"define internal {head} nounwind {{", "entry:", *k.lines, "  ret void", "}"]
+        )
+        name = f"symc.{verb}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return k.module.internal(name, lambda: text.replace("@symc.outlined(", f"@{name}("))
 
-    def _halve(self, count: Extent, half: int) -> None:
-        end = count * self.columns if isinstance(count, int) else self._times(count, self.columns)
-        for element in self._elements(0, end):
-            later = self.k.emit("i64", f"add {element}, {half * self.columns}")
-            self._combine(self.current, element, self.current, later)
+
+def _clear(layout: FrameLayout, frame: Reg, low: Reg, high: Reg) -> None:
+    layout.clear(frame, low, high)
+
+
+def _fold(layout: FrameLayout, frame: Reg, left: Reg) -> None:
+    """frame = left combined with frame."""
+    with layout.elements(0, LANES) as element:
+        layout.combine(frame, (left, element), (frame, element))
+
+
+def _level(layout: FrameLayout, stack: Reg, number: Reg) -> Reg:
+    return offset(layout.k, stack, mul(layout.k, number, layout.bytes))
+
+
+def _push(layout: FrameLayout, frame: Reg, stack: Reg, block: Reg) -> None:
+    k = layout.k
+    flipped = k.emit("i64", f"xor {block}, -1")
+    name = k.module.declare("llvm.cttz.i64", "i64 {}(i64, i1)")
+    ones = k.emit("i64", f"call i64 {name}({flipped}, i1 true)")
+    with k.loop(i64(0), ones, i64(1)) as loop:
+        _fold(layout, frame, _level(layout, stack, loop.index))
+    layout.copy(_level(layout, stack, ones), frame)
+
+
+def _collect(layout: FrameLayout, frame: Reg, stack: Reg, blocks: Reg) -> None:
+    k = layout.k
+    zeros = k.module.declare("llvm.ctlz.i64", "i64 {}(i64, i1)")
+    unused = k.emit("i64", f"call i64 {zeros}({blocks}, i1 false)")
+    levels = k.emit("i64", f"sub i64 64, {unused.name}")
+    with k.loop(i64(0), levels, i64(1)) as loop:
+        bit = k.emit("i64", f"lshr {blocks}, {loop.index.name}")
+        with k.when(k.emit("i1", f"trunc {bit} to i1")):
+            _fold(layout, frame, _level(layout, stack, loop.index))
+
+
+def _halve(layout: FrameLayout, frame: Reg, _: Reg, lanes: Reg) -> None:
+    k = layout.k
+    most = LANES.bit_length() - 1
+    with k.loop(i64(0), i64(most), i64(1)) as loop:
+        half = k.emit("i64", f"lshr i64 {LANES // 2}, {loop.index.name}")
+        before = k.emit("i64", f"shl {half}, 1")
+        left = least(k, lanes, before)
+        count = sub(k, left, half)
+        with layout.elements(0, as_reg(count)) as element:
+            later = add(k, element, mul(k, half, layout.columns))
+            layout.combine(frame, (frame, element), (frame, as_reg(later)))
 
 
 def halved(
