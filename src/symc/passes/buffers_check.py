@@ -64,6 +64,8 @@ class _Check:
                     self._copy(target, source)
                 case Kernel() as kernel:
                     step, launch, last = next(waiting)
+                    if kernel.symbol != launch.symbol:
+                        self._refuse("kernels are out of order", kernel.symbol)
                     if self._committed and kernel.traps:
                         self._refuse("can raise after Commit", kernel.symbol)
                     self._kernel(step, dict(zip(launch.operands, kernel.buffers, strict=True)))
