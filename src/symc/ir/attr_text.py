@@ -36,7 +36,7 @@ _NAMED = {b"n": b"\n", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
 T = TypeVar("T")
 
 MOST_DIGITS = 40
-MOST_ELEMENTS = 2**26  # of one literal; larger arrays are inputs, never literals
+MOST_ELEMENTS = 2**22  # of one literal; larger arrays are inputs, never literals
 MOST_RANK = 64  # NumPy's own limit
 MOST_NESTED = 16  # attributes inside attributes
 

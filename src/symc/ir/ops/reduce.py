@@ -314,7 +314,7 @@ def _product_tangent(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -
             )
         count *= size
     if count == 0:
-        return term.zeros(y.type)
+        return t.sum(axes)
     shape = tuple(x.shape[axis] for axis in kept)
     x = x.permute([*kept, *axes]).reshape((*shape, count))
     t = t.permute([*kept, *axes]).reshape((*shape, count))
