@@ -81,19 +81,26 @@ class _Check:
         raise CompileError(message(f"program {self._program.name}, {self._at}: {rule}", got=got))
 
     def _kernel(self, step: Step, given: Mapping[int, int]) -> None:
-        """One launch: every operand must be where the plan has it."""
+        """One launch: every operand must be where the plan has it, also after its own writes."""
+        reads: dict[int, Value] = {}
+        writes: dict[int, Value | None] = {}
         for operand, buffer in given.items():
             if operand >= len(step.values):
-                self._write(buffer, None)
+                writes[buffer] = None
                 continue
             value, old = step.values[operand], step.olds[operand]
-            role = step.nest.operands[operand].role
-            if role == "in" and value is not None:
-                self._read(buffer, value)
+            if step.nest.operands[operand].role == "in" and value is not None:
+                reads[buffer] = value
+            else:
+                writes[buffer] = self._root(value)
             if old is not None and self._holds.get(buffer) is not self._root(value):
                 self._read(buffer, old)
-            if role != "in":
-                self._write(buffer, self._root(value))
+        for buffer, value in reads.items():
+            self._read(buffer, value)
+        for buffer, made in writes.items():
+            self._write(buffer, made)
+        for buffer, value in reads.items():
+            self._read(buffer, value)
 
     def _finish(self, step: Step) -> None:
         for value in step.writes():
