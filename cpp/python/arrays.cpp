@@ -1,6 +1,10 @@
 /* Result arrays. */
 #include "arrays.h"
 
+#include <array>
+#include <memory>
+#include <new>
+
 namespace symc::python {
 namespace {
 
@@ -8,25 +12,38 @@ constexpr std::size_t large = std::size_t{64} << 10;
 constexpr std::size_t most_kept = std::size_t{256} << 20;
 constexpr const char *block_name = "symc.block";
 
+struct Block {
+  explicit Block(std::size_t wanted)
+      : bytes(BlockCache::rounded(wanted)), memory(result_blocks().take(bytes)) {}
+  ~Block() {
+    if (memory != nullptr) {
+      result_blocks().give(memory, bytes);
+    }
+  }
+  Block(const Block &) = delete;
+  Block &operator=(const Block &) = delete;
+
+  std::size_t bytes;
+  void *memory;
+};
+
 void free_block(PyObject *capsule) noexcept {
-  void *memory = PyCapsule_GetPointer(capsule, block_name);
-  const auto bytes = reinterpret_cast<std::size_t>(PyCapsule_GetContext(capsule));
-  result_blocks().give(memory, bytes);
+  delete static_cast<Block *>(PyCapsule_GetPointer(capsule, block_name));
 }
 
 PyObject *block_array(PyArray_Descr *descr, std::span<const npy_intp> shape, std::size_t bytes) {
-  const std::size_t rounded = BlockCache::rounded(bytes);
-  void *memory = result_blocks().take(rounded);
+  auto block = std::make_unique<Block>(bytes);
+  void *memory = block->memory;
   if (memory == nullptr) {
     PyErr_Format(PyExc_MemoryError, "cannot allocate %zu bytes for a result", bytes);
     throw PythonError{};
   }
-  Ref capsule(PyCapsule_New(memory, block_name, free_block));
+  Ref capsule(PyCapsule_New(block.get(), block_name, free_block));
   if (!capsule) {
-    result_blocks().give(memory, rounded);
     throw PythonError{};
   }
-  (void)PyCapsule_SetContext(capsule.get(), reinterpret_cast<void *>(rounded));
+  Block *owned_by_capsule = block.release();
+  static_cast<void>(owned_by_capsule);
   Py_INCREF(descr);
   Ref array(PyArray_NewFromDescr(&PyArray_Type, descr, static_cast<int>(shape.size()), shape.data(),
                                  nullptr, memory, NPY_ARRAY_CARRAY, nullptr));
@@ -40,7 +57,8 @@ PyObject *block_array(PyArray_Descr *descr, std::span<const npy_intp> shape, std
 
 /* Never destroyed: arrays may outlive every static object. */
 BlockCache &result_blocks() noexcept {
-  static auto *blocks = new BlockCache(most_kept);
+  alignas(BlockCache) static std::array<std::byte, sizeof(BlockCache)> storage;
+  static auto *blocks = new (storage.data()) BlockCache(most_kept);
   return *blocks;
 }
 

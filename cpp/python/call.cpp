@@ -102,36 +102,6 @@ void check_donated(const Compiled &c, const Request &r) {
   }
 }
 
-/* Inputs that lie in the memory of a shared variable which this call writes in place are copied. */
-class Detached {
-public:
-  explicit Detached(std::size_t count) : copies_(count) {}
-
-  void apply(const Compiled &c, const Request &r, Arguments &arguments) {
-    for (std::size_t i = 0; i < r.count; ++i) {
-      if (Py_IS_TYPE(r.args[i], &PyArray_Type) && meets(c, as_array(r.args[i]))) {
-        copies_[i] = Ref(PyArray_NewCopy(as_array(r.args[i]), NPY_CORDER));
-        if (!copies_[i]) {
-          throw PythonError{};
-        }
-        arguments.data[i] = PyArray_DATA(as_array(copies_[i].get()));
-      }
-    }
-  }
-
-private:
-  static bool meets(const Compiled &c, PyArrayObject *array) {
-    const Extent mine = extent(array);
-    return std::ranges::any_of(c.in_place, [&](std::uint32_t slot) {
-      const State &state = *c.vm.states()[slot];
-      const auto *begin = static_cast<const char *>(state.current()->data());
-      return overlap(mine, {begin, begin + state.bytes()});
-    });
-  }
-
-  std::vector<Ref> copies_;
-};
-
 void make_results(Compiled &c, const Request &r, Frame &frame, Results &results) {
   const Program &p = c.vm.program();
   for (std::size_t i = 0; i < c.outputs.size(); ++i) {
@@ -235,13 +205,7 @@ bool try_call(Compiled &c, const Request &r, PyObject *&result) {
   if (c.donates) {
     check_donated(c, r);
   }
-  Detached copies(c.in_place.empty() ? 0 : r.count);
-  if (!c.in_place.empty()) {
-    copies.apply(c, r, arguments);
-  }
-  for (const auto &[buffer, input] : c.input_buffers) {
-    frame.buffers[buffer] = arguments.data[input];
-  }
+  std::ranges::copy(arguments.data.span(), frame.inputs.begin());
   if (r.outs != nullptr) {
     use_outs(c, r, frame);
     run(c, frame, r.repeat);

@@ -9,8 +9,8 @@
 namespace symc::python {
 
 struct Request {
-  PyObject *const *args;
-  std::size_t count;
+  PyObject *const *args = nullptr;
+  std::size_t count = 0;
   std::int64_t repeat = 1;
   Structure structure = Structure::Single;
   PyObject *const *outs = nullptr; /* arrays to write into, one per output */

@@ -248,16 +248,6 @@ void Compiled::make_outputs() {
     const std::int64_t donated = b.kind == BufferKind::Input ? std::int64_t{b.index} : -1;
     outputs.push_back({number, donated, descriptor(b.dtype)});
   }
-  for (std::uint32_t i = 0; i < p.buffers.size(); ++i) {
-    if (p.buffers[i].kind == BufferKind::Input) {
-      input_buffers.emplace_back(i, p.buffers[i].index);
-    }
-  }
-  for (const Update &u : p.updates) {
-    if (p.buffers[u.buffer].kind == BufferKind::State) {
-      in_place.push_back(u.slot);
-    }
-  }
 }
 
 } // namespace symc::python

@@ -96,8 +96,6 @@ public:
   Executable vm;
   std::vector<InputRule> inputs;
   std::vector<OutputRule> outputs;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> input_buffers; /* buffer, input */
-  std::vector<std::uint32_t> in_place; /* slots whose current buffer is written */
   PyObject *locations;
   bool donates = false;
   bool computed = false;

@@ -12,6 +12,7 @@
 #endif
 #include <numpy/arrayobject.h>
 
+#include <exception>
 #include <utility>
 
 namespace symc::python {
@@ -43,7 +44,7 @@ private:
 };
 
 /* Thrown when a Python error is already set. */
-struct PythonError {};
+struct PythonError : std::exception {};
 
 [[nodiscard]] inline PyArrayObject *as_array(PyObject *object) noexcept {
   return reinterpret_cast<PyArrayObject *>(object);

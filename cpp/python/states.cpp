@@ -66,7 +66,8 @@ PyObject *view_of(const State &state, PyArray_Descr *descr) {
   if (!capsule) {
     throw PythonError{};
   }
-  (void)keep.release();
+  std::shared_ptr<Memory> *owned_by_capsule = keep.release();
+  static_cast<void>(owned_by_capsule);
   Py_INCREF(descr);
   Ref array(PyArray_NewFromDescr(&PyArray_Type, descr, static_cast<int>(state.shape().size()),
                                  state.shape().data(), nullptr, data, NPY_ARRAY_CARRAY_RO,

@@ -40,8 +40,13 @@ std::uint32_t fork_generation() noexcept {
   return generation.load(std::memory_order_relaxed);
 }
 
-bool StateLock::try_lock(bool exclusive) noexcept {
+bool StateLock::try_lock(bool exclusive, Token token) noexcept {
   const std::uint64_t now = std::uint64_t{fork_generation()} << 32;
+  std::uint64_t claim = claim_.load(std::memory_order_relaxed);
+  const bool claimed = (claim & ~count_mask) == now && (claim & count_mask) != 0;
+  if (claimed && (claim & count_mask) != token) {
+    return false;
+  }
   std::uint64_t word = word_.load(std::memory_order_relaxed);
   for (;;) {
     const std::uint64_t count = (word & ~count_mask) == now ? word & count_mask : 0;
@@ -51,13 +56,31 @@ bool StateLock::try_lock(bool exclusive) noexcept {
     const std::uint64_t next = now | (exclusive ? writer : count + 1);
     if (word_.compare_exchange_weak(word, next, std::memory_order_acquire,
                                     std::memory_order_relaxed)) {
-      return true;
+      break;
     }
   }
+  if (claimed) {
+    disclaim(token);
+  }
+  return true;
 }
 
 void StateLock::unlock(bool exclusive) noexcept {
   word_.fetch_sub(exclusive ? writer : 1, std::memory_order_release);
+}
+
+void StateLock::claim(Token token) noexcept {
+  const std::uint64_t now = std::uint64_t{fork_generation()} << 32;
+  std::uint64_t claim = claim_.load(std::memory_order_relaxed);
+  const bool claimed = (claim & ~count_mask) == now && (claim & count_mask) != 0;
+  if (!claimed) {
+    (void)claim_.compare_exchange_strong(claim, now | token, std::memory_order_relaxed);
+  }
+}
+
+void StateLock::disclaim(Token token) noexcept {
+  std::uint64_t mine = std::uint64_t{fork_generation()} << 32 | token;
+  (void)claim_.compare_exchange_strong(mine, 0, std::memory_order_relaxed);
 }
 
 State::State(std::string name, DType dtype, std::vector<std::int64_t> shape)
@@ -107,31 +130,62 @@ bool StateLocks::try_acquire() {
     refuse_own();
   }
   for (std::size_t i = 0; i < uses_.size(); ++i) {
-    if (uses_[i].state->lock.try_lock(uses_[i].exclusive)) {
-      continue;
+    if (!uses_[i].state->lock.try_lock(uses_[i].exclusive)) {
+      unlock(i);
+      return false;
     }
-    while (i-- > 0) {
-      uses_[i].state->lock.unlock(uses_[i].exclusive);
-    }
-    return false;
   }
-  held_ = true;
-  outer_ = innermost;
-  innermost = this;
+  hold();
   return true;
 }
 
 void StateLocks::acquire(Poller &poller) {
+  if (try_acquire()) {
+    return;
+  }
+  for (std::size_t i = 0; i < uses_.size(); ++i) {
+    try {
+      wait(uses_[i], poller);
+    } catch (...) {
+      unlock(i);
+      throw;
+    }
+  }
+  hold();
+}
+
+void StateLocks::wait(const StateUse &use, Poller &poller) const {
+  static std::atomic<StateLock::Token> waiters{0};
   constexpr int spins = 64;
-  for (int tries = 0; !try_acquire(); ++tries) {
+  constexpr int patience = 200;
+  StateLock &lock = use.state->lock;
+  const StateLock::Token token =
+      waiters.fetch_add(1, std::memory_order_relaxed) | 0x80000000U; /* never 0 */
+  for (int tries = 0; !lock.try_lock(use.exclusive, token); ++tries) {
     if (poller.stop()) {
+      lock.disclaim(token);
       throw Error(ErrorKind::Interrupted, "interrupted");
     }
     if (tries < spins) {
       std::this_thread::yield();
     } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(std::min(tries, 500)));
+      std::this_thread::sleep_for(std::chrono::microseconds(std::min(tries, 100)));
     }
+    if (tries > patience) {
+      lock.claim(token);
+    }
+  }
+}
+
+void StateLocks::hold() noexcept {
+  held_ = true;
+  outer_ = innermost;
+  innermost = this;
+}
+
+void StateLocks::unlock(std::size_t count) noexcept {
+  for (const StateUse &use : uses_.first(count)) {
+    use.state->lock.unlock(use.exclusive);
   }
 }
 
@@ -139,9 +193,7 @@ void StateLocks::release() noexcept {
   if (!held_) {
     return;
   }
-  for (const StateUse &use : uses_) {
-    use.state->lock.unlock(use.exclusive);
-  }
+  unlock(uses_.size());
   held_ = false;
   innermost = outer_;
 }

@@ -19,14 +19,21 @@
 
 namespace symc {
 
-/* A reader-writer lock that survives fork. */
+/* A reader-writer lock that survives fork.  Who has waited long claims it: then nobody else gets it
+   before, so that a loop of calls cannot shut out another thread. */
 class StateLock {
 public:
-  [[nodiscard]] bool try_lock(bool exclusive) noexcept;
+  using Token = std::uint32_t; /* of one waiter; 0: does not wait */
+
+  [[nodiscard]] bool try_lock(bool exclusive, Token token = 0) noexcept;
   void unlock(bool exclusive) noexcept;
+  /* Does nothing when another waiter has claimed it; taking the lock ends the claim. */
+  void claim(Token token) noexcept;
+  void disclaim(Token token) noexcept;
 
 private:
-  std::atomic<std::uint64_t> word_{0}; /* generation << 32 | readers, or `writer` */
+  std::atomic<std::uint64_t> word_{0};  /* generation << 32 | readers, or `writer` */
+  std::atomic<std::uint64_t> claim_{0}; /* generation << 32 | token */
 };
 
 class State {
@@ -76,12 +83,16 @@ public:
   /* All or none, without waiting.  Throws Error(Busy) when this thread itself holds one of them in
      a way that could never end. */
   [[nodiscard]] bool try_acquire();
-  /* Waits; throws Error(Interrupted) when the poll asks to stop. */
+  /* Waits for one after the other, which cannot deadlock as all do it in creation order; throws
+     Error(Interrupted) when the poll asks to stop. */
   void acquire(Poller &poller);
   void release() noexcept;
 
 private:
   void refuse_own() const;
+  void wait(const StateUse &use, Poller &poller) const;
+  void unlock(std::size_t count) noexcept;
+  void hold() noexcept;
 
   std::span<const StateUse> uses_;
   bool held_ = false;

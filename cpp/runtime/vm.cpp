@@ -26,7 +26,8 @@ unsigned thread_limit(unsigned option) {
 
 } // namespace
 
-Frame::Frame(const Program &program) : buffers(program.buffers.size()) {
+Frame::Frame(const Program &program)
+    : inputs(program.inputs.size()), buffers(program.buffers.size()) {
   prepare_layout(program, layout);
   std::size_t most = 0;
   for (const Instruction &i : program.code) {
@@ -116,8 +117,15 @@ void Executable::list_buffers() {
       constant_buffers_.push_back(i);
       break;
     case BufferKind::Input:
+      input_buffers_.emplace_back(i, b.index);
+      break;
     case BufferKind::Output:
       break;
+    }
+  }
+  for (const Update &u : program_.updates) {
+    if (program_.buffers[u.buffer].kind == BufferKind::State) {
+      in_place_.push_back(u.slot);
     }
   }
 }
@@ -219,6 +227,9 @@ bool Executable::same_dims(const Layout &layout, std::span<const std::int64_t> d
 /* Arena and scratch grow here, before anything runs. */
 void Executable::place(Frame &frame) const {
   const Layout &l = frame.layout;
+  for (const auto &[buffer, input] : input_buffers_) {
+    frame.buffers[buffer] = frame.inputs[input];
+  }
   if (!arena_buffers_.empty()) {
     frame.stats.allocations += frame.arena_.reserve(l.arena) ? 1 : 0;
     for (const std::uint32_t number : arena_buffers_) {
@@ -241,6 +252,28 @@ void Executable::place_states(Frame &frame) const {
       frame.stats.allocations += state.prepare_spare() ? 1 : 0;
     }
     frame.buffers[b.buffer] = b.staged ? state.spare() : state.current()->data();
+  }
+  frame.detached_.clear();
+  for (const std::uint32_t slot : in_place_) {
+    detach(frame, slot);
+  }
+}
+
+/* An input that lies in the memory of a shared variable which this call writes is read from a copy.
+ */
+void Executable::detach(Frame &frame, std::uint32_t slot) const {
+  const auto *begin = static_cast<const std::byte *>(states_[slot]->current()->data());
+  const std::byte *end = begin + states_[slot]->bytes();
+  for (const auto &[buffer, input] : input_buffers_) {
+    const auto *mine = static_cast<const std::byte *>(frame.buffers[buffer]);
+    const std::size_t bytes = frame.layout.buffer_bytes[buffer];
+    if (mine >= end || begin >= mine + bytes) {
+      continue;
+    }
+    frame.detached_.push_back(std::make_unique<Memory>(bytes));
+    ++frame.stats.allocations;
+    std::memcpy(frame.detached_.back()->data(), mine, bytes);
+    frame.buffers[buffer] = frame.detached_.back()->data();
   }
 }
 

@@ -49,7 +49,8 @@ public:
   explicit Frame(const Program &program);
 
   Layout layout;
-  std::vector<void *> buffers; /* by buffer number */
+  std::vector<void *> inputs;  /* by input; set by the caller */
+  std::vector<void *> buffers; /* by buffer number; the caller sets those of outputs */
   Stats stats;
 
 private:
@@ -62,6 +63,7 @@ private:
   std::vector<void *> arguments_; /* of the kernel that runs */
   Memory arena_;
   Memory scratch_;
+  std::vector<std::unique_ptr<Memory>> detached_; /* copies of inputs; see detach */
   std::atomic<std::int32_t> cancel_{0};
   symc_status trap_{};
   Poller *poller_ = nullptr;
@@ -102,7 +104,7 @@ public:
     return compute_layout(program_, dims, frame.layout);
   }
 
-  /* Runs the code once.  Buffers of inputs and outputs are set; the states' locks are held.  On
+  /* Runs the code once.  Inputs and buffers of outputs are set; the states' locks are held.  On
      return updates are done; on Error (Trap, Interrupted, Memory) no shared variable has changed.
    */
   void run(Frame &frame, Poller &poller) const;
@@ -118,6 +120,7 @@ private:
   void order_states();
   void place(Frame &frame) const;
   void place_states(Frame &frame) const;
+  void detach(Frame &frame, std::uint32_t slot) const;
   void execute(Frame &frame, Poller &poller) const;
   void step(Frame &frame, std::size_t at) const;
   void launch(Frame &frame, std::size_t at) const;
@@ -140,6 +143,8 @@ private:
   States states_;
   std::vector<StateUse> uses_;
   std::vector<StateBuffer> state_buffers_;
+  std::vector<std::uint32_t> in_place_; /* slots whose current buffer the code writes */
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> input_buffers_; /* buffer, input */
   std::vector<std::uint32_t> arena_buffers_;
   std::vector<std::uint32_t> constant_buffers_;
   std::vector<symc_kernel> kernels_; /* one per instruction; null for others */

@@ -86,7 +86,7 @@ std::vector<float> run_unary(Executable &e, const std::vector<float> &x, symc::P
   const Lease frame(e);
   const std::array<std::int64_t, 1> dims{static_cast<std::int64_t>(x.size())};
   CHECK(e.fit(*frame, dims));
-  frame->buffers[0] = const_cast<float *>(x.data()); // NOLINT: kernels take void *
+  frame->inputs[0] = const_cast<float *>(x.data()); // NOLINT: kernels take void *
   frame->buffers[1] = y.data();
   e.run(*frame, poller);
   return y;
@@ -224,7 +224,7 @@ void jumps() {
     const Lease frame(e);
     const std::array<std::int64_t, 1> dims{10};
     CHECK(e.fit(*frame, dims));
-    frame->buffers[0] = const_cast<float *>(x.data()); // NOLINT: kernels take void *
+    frame->inputs[0] = const_cast<float *>(x.data()); // NOLINT: kernels take void *
     frame->buffers[1] = y.data();
     symc::Poller idle;
     e.run(*frame, idle); /* places the arena */
@@ -367,6 +367,51 @@ void own_locks() {
   CHECK_THROWS(Busy, (void)fourth.try_acquire());
 }
 
+/* A thread that takes the lock again and again lets others in. */
+void a_loop_of_calls_shuts_nobody_out() {
+  const auto u = make_state({1, 2, 3});
+  const auto w = make_state({1, 2, 3});
+  const std::array<symc::StateUse, 2> both{symc::StateUse{u.get(), true},
+                                           symc::StateUse{w.get(), true}};
+  std::atomic<bool> stop{false};
+  std::thread loop([&] {
+    symc::Poller idle;
+    symc::StateLocks locks(both);
+    while (!stop) {
+      locks.acquire(idle);
+      std::this_thread::sleep_for(std::chrono::microseconds(300));
+      locks.release();
+    }
+  });
+  const std::array<symc::StateUse, 1> reads{symc::StateUse{w.get(), false}};
+  for (int round = 0; round < 20; ++round) {
+    symc::Poller idle;
+    symc::StateLocks locks(round % 2 == 0 ? std::span<const symc::StateUse>(reads) : both);
+    locks.acquire(idle);
+  }
+  stop = true;
+  loop.join();
+  symc::StateLocks locks(both);
+  CHECK(locks.try_acquire()); /* no claim is left */
+}
+
+/* A waiter that is told to stop leaves nothing behind. */
+void a_stopped_waiter() {
+  const auto w = make_state({1});
+  const std::array<symc::StateUse, 1> writes{symc::StateUse{w.get(), true}};
+  symc::StateLocks held(writes);
+  CHECK(held.try_acquire());
+  std::thread other([&] {
+    int polls = 0;
+    symc::Poller stops([](void *count) { return ++*static_cast<int *>(count) > 3; }, &polls);
+    symc::StateLocks locks(writes);
+    CHECK_THROWS(Interrupted, locks.acquire(stops));
+  });
+  other.join();
+  held.release();
+  CHECK(held.try_acquire());
+}
+
 /* Increments from many threads: none is lost, and readers see whole vectors. */
 void concurrent_updates() {
   constexpr int rounds = 200;
@@ -416,6 +461,8 @@ int main() {
   a_committed_call_is_not_stopped();
   slots_and_states();
   own_locks();
+  a_loop_of_calls_shuts_nobody_out();
+  a_stopped_waiter();
   concurrent_updates();
   return check::result();
 }
