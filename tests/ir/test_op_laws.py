@@ -31,6 +31,7 @@ def test_samples_are_complete(op: Op) -> None:
     assert op.kind is Kind.CONTROL or op.samples.cases or op.samples.dtypes
     differentiable = bool(op.tangents or op.linear)
     assert differentiable != (op.no_derivative is not None)
+    assert not (op.tangents and op.linear)
     if op.linear:
         assert op.transpose is not None
     assert op.kind in {Kind.SOURCE, Kind.CONTROL} or op.batch is not None
