@@ -37,6 +37,8 @@ def run(function: Function) -> Fusion:
         if partition.is_shared(value):
             merged(partition, value, partition.split(value)[0])
     groups = in_order(partition.living())
+    for group in groups:
+        group.stores.sort(key=lambda store: partition.numbered(store.target))
     return Fusion(function, tuple(groups), partition.axes, partition.aliases, partition.number)
 
 

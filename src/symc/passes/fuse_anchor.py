@@ -54,7 +54,7 @@ def _own_reduction(p: Partition, node: Node, readers: Sequence[Use]) -> None:
     index, axes = p.frame(value.type.shape)
     group = p.new_group(Shape.ROW, axes, node)
     group.outer = frozenset(axes)
-    group.stores.append(Store(value, index, value, index))
+    group.add_store(Store(value, index, value, index), p.number[node])
     p.precede(group, readers)
     _add_reduction(p, node, group, index)
 
@@ -150,7 +150,7 @@ def contract(p: Partition, node: Node) -> None:
     if readers:
         index, axes = p.frame(value.type.shape)
         group = p.new_group(Shape.MAP, axes, node)
-        group.stores.append(Store(value, index, value, index))
+        group.add_store(Store(value, index, value, index), p.number[node])
         p.precede(group, readers)
         _place_contract(p, node, group, index)
 
@@ -191,7 +191,7 @@ def place_scatter(p: Partition, node: Node) -> None:
 def _fixed(p: Partition, node: Node, axes: list[int], store: Store, readers: Sequence[Use]) -> None:
     group = p.new_group(Shape.FIXED, axes, node)
     group.effect = node
-    group.stores.append(store)
+    group.add_store(store, p.number[node])
     p.precede(group, readers)
     p.use(store.value, Use(group, store.index, axes_of(store.index)))
     p.use(node.operands[0], Use(group))
@@ -229,6 +229,6 @@ def _concat(p: Partition, node: Node, readers: Sequence[Use]) -> None:
         before = shape
         starts = [start if axis == along else 0 for axis in range(len(shape))]
         place = shifted(index, starts, [1] * len(shape))
-        group.stores.append(Store(piece, index, node.results[0], place))
+        group.add_store(Store(piece, index, node.results[0], place), p.number[node])
         p.use(piece, Use(group, index, axes_of(index)))
         start = start + shape[along]

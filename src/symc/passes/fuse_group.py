@@ -5,8 +5,9 @@ so do axes.  The graph of groups (who reads what another stores) must stay free 
 `Graph.reaches` answers by a search bounded by program order and by a budget: when the budget is
 spent it answers "perhaps", and the merge is not made.
 
-Invariants: `lo <= number of every node <= hi`; an edge goes from the group that stores a value to
-each group that loads it; members of a MAP group all have its whole frame or are cheap.
+Invariants: `lo` is the least number of a stored value's node, `hi` the greatest of any member; an
+edge goes from the group that stores a value to each group that loads it; members of a MAP group all
+have its whole frame or are cheap.
 """
 
 from __future__ import annotations
@@ -77,9 +78,14 @@ class Group:
     heir: Group | None = None
 
     def note(self, number: int) -> None:
-        """Extend the range of node numbers."""
-        self.lo = min(self.lo, number)
+        """A member with this number joins."""
         self.hi = max(self.hi, number)
+
+    def add_store(self, store: Store, number: int) -> None:
+        """Write `store`, whose target is made by the node with this number."""
+        self.stores.append(store)
+        self.lo = min(self.lo, number)
+        self.note(number)
 
 
 def current(group: Group) -> Group:
@@ -168,7 +174,7 @@ def absorb(keep: Group, gone: Group) -> None:
     keep.successors += gone.successors
     keep.ramps = keep.ramps or gone.ramps
     keep.cost += gone.cost
-    keep.note(gone.lo)
+    keep.lo = min(keep.lo, gone.lo)
     keep.note(gone.hi)
     gone.members, gone.stores, gone.successors = set(), [], []
 

@@ -231,6 +231,10 @@ class Partition:
         assert value.node is not None
         return "value" not in value.node.attrs or splat(value)
 
+    def numbered(self, value: Value) -> int:
+        """The number of the node that makes `value`."""
+        return -1 if value.node is None else self.number[value.node]
+
     # Uses.
     def use(self, value: Value, use: Use) -> None:
         """Record a use."""
@@ -404,7 +408,7 @@ class Partition:
         """Let `group` store a value that it uses, for `others` to load."""
         index = uses[0].index
         assert index is not None
-        group.stores.append(Store(value, index, value, index))
+        group.add_store(Store(value, index, value, index), self.numbered(value))
         self.precede(group, others)
 
     def precede(self, group: Group, readers: Iterable[Use]) -> None:
@@ -438,7 +442,7 @@ class Partition:
         value = node.results[0]
         index, axes = self.frame(value.type.shape)
         group = self.new_group(Shape.MAP, axes, node)
-        group.stores.append(Store(value, index, value, index))
+        group.add_store(Store(value, index, value, index), self.number[node])
         self.precede(group, readers)
         self.join(node, group, [Use(group, index, axes_of(index))])
         return group
