@@ -55,7 +55,7 @@ def _static(k: KernelEmitter, bounds: tuple[int, int], width: int, cost: int, vi
     count = high - low
     rest = count % width
     if rest and count > width and cost > CHEAP:
-        _mixed(k, (low, high), width, visit)
+        _mixed(k, (low, high), width, visit, rest)
         return
     unroll = _unrolled(cost, count, width)
     _whole(k, (low, high - rest), width, unroll, visit)
@@ -96,13 +96,20 @@ def _whole(
             visit(Position(add(k, loop.index, part * width)))
 
 
-def _mixed(k: KernelEmitter, bounds: tuple[Extent, Extent], width: int, visit: Visit) -> None:
+def _mixed(
+    k: KernelEmitter,
+    bounds: tuple[Extent, Extent],
+    width: int,
+    visit: Visit,
+    rest: int | None = None,
+) -> None:
+    """One body for whole and partial vectors; `rest`: lanes of the partial one where known."""
     low, high = bounds
     with k.loop(as_reg(low), as_reg(high), i64(width)) as loop:
         end = k.emit("i64", f"add nsw {loop.index}, {width}")
         full = k.emit("i1", f"icmp sle {end}, {as_reg(high).name}")
         inside = least(k, sub(k, high, loop.index), width)
-        visit(Position(loop.index, inside, full))
+        visit(Position(loop.index, inside, full, rest))
 
 
 @contextmanager

@@ -29,12 +29,19 @@ Type = np.dtype[Any]
 class Position:
     """`index` of the first lane along the vector axis; `inside` lanes count (None: all).
 
-    `full`: where it is known only at run time whether all lanes are inside, that condition.
+    `full`: where it is known only at run time whether all lanes are inside, that condition; `rest`
+    is then the number of lanes inside a partial vector, if known.
     """
 
     index: Extent
     inside: Extent | None = None
     full: Reg | None = None
+    rest: int | None = None
+
+    @property
+    def partial(self) -> Extent | None:
+        """Lanes inside where the vector is not full."""
+        return self.inside if self.rest is None else self.rest
 
 
 class VectorMemory:
@@ -195,7 +202,9 @@ class VectorMemory:
         dtype = value.dtype
         if self.width == 1 or (stride == 1 and inside is None):
             self.k.line(f"store {memory}, ptr {pointer.name}, align {dtype.itemsize}")
-        elif stride == 1 and inside is not None and dtype.itemsize >= 4:
+        elif stride == 1 and isinstance(inside, int):
+            self._store_pieces(pointer, memory, dtype, inside)
+        elif stride == 1 and isinstance(inside, Reg) and dtype.itemsize >= 4:
             self._store_masked(pointer, memory, dtype, self.mask(inside))
         else:
             step = mul(self.k, stride, dtype.itemsize)
@@ -207,6 +216,21 @@ class VectorMemory:
 
     def _store_step(self, pointer: Reg, step: Extent, part: Reg) -> None:
         self.k.line(f"store {part}, ptr {offset(self.k, pointer, step).name}, align 1")
+
+    def _store_pieces(self, pointer: Reg, memory: Reg, dtype: Type, inside: int) -> None:
+        """The first lanes in powers of two: a load soon after need not wait, as for a mask."""
+        done, piece = 0, self.width
+        while piece:
+            if inside - done >= piece:
+                picks = ", ".join(f"i32 {done + i}" for i in range(piece))
+                type = f"<{piece} x {memory_type(dtype)}>"
+                order = f"<{piece} x i32> <{picks}>"
+                rhs = f"shufflevector {memory}, {memory.type} poison, {order}"
+                part = self.k.emit(type, rhs)
+                at = offset(self.k, pointer, done * dtype.itemsize)
+                self.k.line(f"store {part}, {at}, align {dtype.itemsize}")
+                done += piece
+            piece //= 2
 
     def _store_masked(self, pointer: Reg, memory: Reg, dtype: Type, mask: Reg) -> None:
         name = self.k.module.declare(

@@ -317,7 +317,7 @@ class _Packed:
             memory.store_run(pointer, value, 1, inside)
             return []
 
-        self.k.either(position.full, lambda: arm(None), lambda: arm(position.inside))
+        self.k.either(position.full, lambda: arm(None), lambda: arm(position.partial))
 
     def element(self, start: Extent) -> Element:
         """Started running values from the packed rows; positions count from `start`."""

@@ -89,7 +89,7 @@ class VectorAccess:
 
         where = self.position
         if where.full is not None and plain:
-            loaded = self.k.either(where.full, lambda: load(None), lambda: load(where.inside))
+            loaded = self.k.either(where.full, lambda: load(None), lambda: load(where.partial))
         else:
             loaded = tuple(load(where.inside))
         found = {a: self.memory.lanes(m, a.dtype) for a, m in zip(plain, loaded, strict=True)}
@@ -201,7 +201,7 @@ class VectorAccess:
 
         where = self.position
         if where.full is not None and plain:
-            self.k.either(where.full, lambda: store(None), lambda: store(where.inside))
+            self.k.either(where.full, lambda: store(None), lambda: store(where.partial))
         else:
             store(where.inside)
         for write, value in pairs:
@@ -256,7 +256,7 @@ class VectorAccess:
 
         def whole() -> None:
             if where.full is not None:
-                self.k.either(where.full, lambda: run(None), lambda: run(where.inside))
+                self.k.either(where.full, lambda: run(None), lambda: run(where.partial))
             else:
                 run(where.inside)
 
