@@ -32,6 +32,8 @@ from symc.ir.evaluate import evaluate
 from symc.ir.nest import ContractStage, Nest
 from symc.ir.program import Copy
 from symc.ir.term import Term, full, iota, make, where
+from symc.ir.text_nest import print_nest
+from symc.ir.text_program import print_program
 from symc.ir.types import F32, F64, I64
 from symc.passes.fuse_cost import LIMIT
 from symc.passes.plan import Plan
@@ -287,3 +289,14 @@ def test_random_programs_have_the_bits_of_the_oracle(block: int) -> None:
         found = program_entry(seed)
         if found is not None:
             check(found[0], found[1], seed=seed)
+
+
+def test_the_same_program_always_gives_the_same_kernels() -> None:
+    texts = set()
+    for clutter in range(6):
+        kept = [object() for _ in range(1000 * clutter)]
+        plan, program = compiled(training_step((7, 6, 5, 4), N, momentum=True))
+        nests = [print_nest(step.nest) for step in plan.steps]
+        texts.add("".join(nests) + print_program(program))
+        del kept
+    assert len(texts) == 1

@@ -158,8 +158,8 @@ def reaches(sources: Iterable[Group], targets: Iterable[Group]) -> bool:
 
 def _successors(group: Group) -> list[Group]:
     """The groups that load what `group` stores, without itself; merged ones once."""
-    found = {current(successor) for successor in group.successors}
-    found.discard(group)
+    found = dict.fromkeys(current(successor) for successor in group.successors)
+    found.pop(group, None)
     group.successors = list(found)
     return group.successors
 

@@ -101,13 +101,13 @@ class BodyBuilder:
     def _needed(self, wanted: Sequence[Key]) -> list[Key]:
         """Every (value, index) that must be made, operands first."""
         todo = list(wanted)
-        seen: set[Key] = set()
+        seen: dict[Key, None] = {}
         number = self._fusion.number
         while todo:
             key = todo.pop()
             if key in seen or key in self._made:
                 continue
-            seen.add(key)
+            seen[key] = None
             todo += self._operands(key)
         real = [key for key in seen if key not in self._forward]
         return sorted(real, key=lambda k: -1 if k[0].node is None else number[k[0].node])
