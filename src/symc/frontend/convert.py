@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from symc.frontend.spec import MAX_BYTES, SHORT_NAMES
+from symc.frontend.spec import MAX_BYTES, SHORT_NAMES, short_name
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcOverflowError, message
 from symc.ir.locations import here
-from symc.ir.types import TensorType, dtype_name
+from symc.ir.types import TensorType
 
 Scalar = bool | int | float
 _DTYPES: Final = frozenset(SHORT_NAMES.values())
@@ -146,7 +146,7 @@ def argument(value: Any, type: TensorType, subject: str) -> np.ndarray:
         raise ShapeError(
             message(
                 f"{subject}: wrong rank",
-                got=f"{dtype_name(array.dtype)} of shape {array.shape}",
+                got=f"{short_name(array.dtype)} of shape {array.shape}",
                 expected=f"{type} (rank {type.rank})",
                 where=here(),
             )
@@ -155,7 +155,14 @@ def argument(value: Any, type: TensorType, subject: str) -> np.ndarray:
         array = weak_cast(array, type.dtype, subject)
     elif not np.can_cast(array.dtype, type.dtype, "safe"):
         raise unsafe(array.dtype, type.dtype, subject)
-    return np.require(array, type.dtype, ["C", "A"]).reshape(array.shape)
+    return packed(array.astype(type.dtype, copy=False))
+
+
+def packed(array: np.ndarray) -> np.ndarray:
+    """The array row-major and aligned: itself when it is, else a copy."""
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return np.array(array, order="C", copy=True)
 
 
 def unsafe(got: np.dtype, declared: np.dtype, subject: str) -> DTypeError:
@@ -163,10 +170,10 @@ def unsafe(got: np.dtype, declared: np.dtype, subject: str) -> DTypeError:
     return DTypeError(
         message(
             f"{subject}: dtype does not cast safely",
-            got=dtype_name(got),
-            expected=dtype_name(declared),
+            got=short_name(got),
+            expected=short_name(declared),
             where=here(),
-            advice=f"value.astype({declared.name!r}), or declare {dtype_name(got)}",
+            advice=f"value.astype({declared.name!r}), or declare {short_name(got)}",
         )
     )
 
@@ -184,7 +191,7 @@ def weak_cast(array: np.ndarray, dtype: np.dtype, subject: str) -> np.ndarray:
                 message(
                     f"{subject}: int out of range",
                     got=_short(array.tolist()),
-                    expected=f"{low} to {high} ({dtype_name(dtype)})",
+                    expected=f"{low} to {high} ({short_name(dtype)})",
                     where=here(),
                 )
             )

@@ -161,7 +161,9 @@ class Dim:
         return public(combine(self.size, size))
 
     def _as_value(self, other: Any, combine: Callable[[Any, Any], Any]) -> Any:
-        if hasattr(other, "__symc_operand__") and not isinstance(other, Dim):
+        if isinstance(other, list | tuple) or (
+            hasattr(other, "__symc_operand__") and not isinstance(other, Dim)
+        ):
             return NotImplemented
         return combine(type(self).as_expr(self), other)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from symc.frontend import backend, scope, tracing, trees
-from symc.frontend.convert import as_array, is_scalar
+from symc.frontend.convert import as_array, is_scalar, packed
 from symc.frontend.jit import Variant
 from symc.frontend.settings import resolve
 from symc.frontend.signature import LeafPlace
@@ -28,17 +28,22 @@ from symc.ir.options import Options
 from symc.ir.text import canonical_bytes
 from symc.ir.types import TensorType
 
-_kept: Final[dict[Hashable, Specialiser[Variant]]] = {}
+_kept: Final[OrderedDict[Hashable, Specialiser[Variant]]] = OrderedDict()
 _contents: Final[OrderedDict[Hashable, backend.Loaded]] = OrderedDict()
 _OPTIONS: Final = Options()
+# The most recent of each are kept.
+KEPT: Final = 1024
 CONTENTS: Final = 256
 
 
 def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`body(*args, **kwargs)` on concrete values."""
-    operands = _operand_count(body)
+    operands, sequence = _operands(body)
     marked = (
-        (*map(_spelled, args[:operands]), *map(_marked, args[operands:])),
+        (
+            *(_spelled(arg, body.__name__, sequence) for arg in args[:operands]),
+            *map(_marked, args[operands:]),
+        ),
         {name: _marked(value) for name, value in kwargs.items()},
     )
     given, tree = trees.flatten(marked)
@@ -52,22 +57,32 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     kept = _kept.get(key)
     if kept is None:
         kept = _kept[key] = _specialiser(body, tree, leaves)
+        if len(_kept) > KEPT:
+            _kept.popitem(last=False)
     with scope.outside():
         return kept.variant(arrays).run([packed(array) for array in arrays])
 
 
 @cache
-def _operand_count(body: Callable[..., Any]) -> int:
-    """How many leading arguments are operands: the positional-only ones, or all."""
-    kinds = [parameter.kind for parameter in inspect.signature(body).parameters.values()]
+def _operands(body: Callable[..., Any]) -> tuple[int, bool]:
+    """How many leading arguments are operands, and whether the first is a sequence of arrays.
+
+    Operands are the positional-only parameters, or all; a sequence is called `arrays`.
+    """
+    parameters = list(inspect.signature(body).parameters.values())
+    kinds = [parameter.kind for parameter in parameters]
     if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return sys.maxsize
-    return kinds.count(inspect.Parameter.POSITIONAL_ONLY)
+        return sys.maxsize, False
+    return kinds.count(inspect.Parameter.POSITIONAL_ONLY), parameters[0].name == "arrays"
 
 
-def _spelled(argument: Any) -> Any:
-    """An operand, or text such as the subscripts of einsum."""
-    return Static(argument) if isinstance(argument, str) else argument
+def _spelled(argument: Any, name: str, sequence: bool) -> Any:
+    """An operand: lists are arrays; text, such as the subscripts of einsum, is an attribute."""
+    if isinstance(argument, str):
+        return Static(argument)
+    if not isinstance(argument, list | tuple):
+        return argument
+    return [as_array(item, name) for item in argument] if sequence else as_array(argument, name)
 
 
 def _marked(argument: Any) -> Any:
@@ -140,8 +155,3 @@ class Content:
         assert self._loaded is not None
         results = self._loaded.call([*arrays, *self._trace.traced.lifted])
         return trees.unflatten(self._trace.tree, results)
-
-
-def packed(array: np.ndarray) -> np.ndarray:
-    """The array row-major and aligned; itself when it is."""
-    return np.require(array, None, ["C", "A"]).reshape(array.shape)

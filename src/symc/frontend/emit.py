@@ -18,6 +18,7 @@ import numpy as np
 from symc.frontend import constraints
 from symc.frontend.convert import Scalar
 from symc.frontend.operand import Operand, constant, operand, read
+from symc.frontend.spec import short_name
 from symc.ir import dims, ops
 from symc.ir.build import apply
 from symc.ir.core import Attrs, Constraint, Value
@@ -25,7 +26,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.ops.record import Op
-from symc.ir.types import BOOL, F64, dtype_name, is_float, is_int
+from symc.ir.types import BOOL, F64, is_float, is_int
 
 Shape = tuple[Size, ...]
 Read = Operand | Scalar
@@ -201,7 +202,7 @@ def not_for(subject: str, dtype: np.dtype, expected: str, advice: str) -> DTypeE
     """The error for an operation that a dtype does not have."""
     return DTypeError(
         message(
-            f"{subject}: not defined for {dtype_name(dtype)}",
+            f"{subject}: not defined for {short_name(dtype)}",
             expected=expected,
             where=here(),
             advice=advice,

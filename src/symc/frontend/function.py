@@ -17,11 +17,12 @@ from symc.frontend import backend
 from symc.frontend.convert import argument, check_sizes
 from symc.frontend.emit import cast
 from symc.frontend.expr import Expr, lift
-from symc.frontend.graft import bind_sizes, graft
+from symc.frontend.graft import bind_sizes, fit, graft
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.settings import resolve
 from symc.frontend.shared import Shared
+from symc.frontend.spec import short_name
 from symc.frontend.trace import Update, accepted, build
 from symc.frontend.variables import Variable
 from symc.ir.core import Value, reachable
@@ -34,7 +35,7 @@ from symc.ir.errors import (
     message,
 )
 from symc.ir.locations import here
-from symc.ir.types import dtype_name
+from symc.runtime.executable import Structure
 
 Updates = Mapping[Shared, Any] | Iterable[tuple[Shared, Any]]
 _UNUSED: Final = ("raise", "warn", "ignore")
@@ -143,15 +144,13 @@ def _new_contents(target: Shared, new: Any, title: str) -> Value:
         raise DTypeError(
             message(
                 f"{subject}: the dtype does not cast safely",
-                got=dtype_name(made.dtype),
-                expected=dtype_name(target.dtype),
+                got=short_name(made.dtype),
+                expected=short_name(target.dtype),
                 where=here(),
-                advice=f"new_value.astype({dtype_name(target.dtype)!r})",
+                advice=f"new_value.astype({short_name(target.dtype)!r})",
             )
         )
-    value = cast(made, target.dtype, subject)
-    _, (fitted,) = bind_sizes([target.type], [value], ["new value"], subject)
-    return fitted
+    return fit(cast(made, target.dtype, subject), target.type, subject)
 
 
 def _substituted(
@@ -171,10 +170,10 @@ def _substituted(
             raise DTypeError(
                 message(
                     f"{title}: givens for {target.name} of another dtype",
-                    got=dtype_name(made.dtype),
-                    expected=dtype_name(target.dtype),
+                    got=short_name(made.dtype),
+                    expected=short_name(target.dtype),
                     where=here(),
-                    advice=f"astype({dtype_name(target.dtype)!r})",
+                    advice=f"astype({short_name(target.dtype)!r})",
                 )
             )
         replaced.append(target.value)
@@ -220,7 +219,7 @@ def _check_used(
 class Function(Inspectable):
     """A compiled function of declared inputs.  Call it with arrays, by position or by name."""
 
-    def __init__(self, loaded: backend.Loaded, structure: int) -> None:
+    def __init__(self, loaded: backend.Loaded, structure: Structure) -> None:
         super().__init__(self._miss, self._resolve)
         self._loaded = loaded
         self._structure = structure
@@ -309,7 +308,7 @@ class Function(Inspectable):
                         got=made.type,
                         expected=value.type,
                         where=here(),
-                        advice=f"astype({dtype_name(value.type.dtype)!r})",
+                        advice=f"astype({short_name(value.type.dtype)!r})",
                     )
                 )
             values.append(cast(made, value.type.dtype, title))

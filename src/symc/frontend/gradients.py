@@ -8,22 +8,24 @@ equal are assumed by its derivatives too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 
-from symc.autodiff.jvp import tangents
-from symc.autodiff.vjp import gradient
 from symc.frontend import constraints, emit
 from symc.frontend.expr import Expr, lift
-from symc.frontend.graft import bind_sizes, graft
+from symc.frontend.graft import fit, graft
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.spec import short_name
 from symc.ir import ops, term
 from symc.ir.core import Value, reachable
 from symc.ir.errors import DisconnectedGradError, DomainError, DTypeError, ShapeError, message
 from symc.ir.locations import here
-from symc.ir.types import TensorType, dtype_name, is_float
+from symc.ir.types import TensorType, is_float
 
+# Loaded by the first derivative, as the compiler is by the first program.
+DERIVE: Final = "symc.compile.derive"
 DISCONNECTED: Final = ("raise", "zero", "none")
 
 
@@ -52,7 +54,7 @@ def expression_grad(
     blocked = {value_of(x): _stopped(x) for x in consider_constant}
     moved = graft([*results, *targets], blocked, {}) if blocked else [*results, *targets]
     count = len(results)
-    found = pullback(moved[:count], cotangents, moved[count:])
+    found = _each(moved[:count], cotangents, moved[count:])
     made = [
         _connected(item, value, disconnected) for item, value in zip(listed, found, strict=True)
     ]
@@ -139,29 +141,39 @@ def like(x: Any, type: TensorType, subject: str) -> Value:
         raise DTypeError(
             message(
                 f"{subject}: dtype",
-                got=dtype_name(made.dtype),
+                got=short_name(made.dtype),
                 expected=type,
                 where=here(),
-                advice=f"astype({dtype_name(type.dtype)!r})",
+                advice=f"astype({short_name(type.dtype)!r})",
             )
         )
-    cast = emit.cast(made, type.dtype, subject)
-    _, (fitted,) = bind_sizes([type], [cast], [""], subject)
-    return fitted
+    return fit(emit.cast(made, type.dtype, subject), type, subject)
 
 
 def pullback(
     results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
 ) -> list[Value | None]:
     """Cotangents of `wrt`, which carry the constraints of the results."""
-    return _carrying(results, gradient(results, cotangents, wrt))
+    return _carrying(results, import_module(DERIVE).pullback(results, cotangents, wrt))
+
+
+def _each(
+    results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+) -> list[Value | None]:
+    """As `pullback`, where one of `wrt` may depend on another: such get sweeps of their own."""
+    leaves = [value for value in dict.fromkeys(wrt) if value.node is None]
+    found = dict(zip(leaves, pullback(results, cotangents, leaves), strict=True))
+    for value in wrt:
+        if value not in found:
+            (found[value],) = pullback(results, cotangents, [value])
+    return [found[value] for value in wrt]
 
 
 def pushforward(
     results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
 ) -> list[Value | None]:
     """Tangents of `results`, which carry the constraints of the results."""
-    return _carrying(results, tangents(results, wrt, along))
+    return _carrying(results, import_module(DERIVE).pushforward(results, wrt, along))
 
 
 def _carrying(results: Sequence[Value], found: list[Value | None]) -> list[Value | None]:
@@ -229,7 +241,7 @@ def Lop(f: Any, wrt: Any, u: Any, disconnected: str = "zero") -> Any:  # noqa: N
     cotangents = [like(x, value.type, "Lop: u") for x, value in zip(given, values, strict=True)]
     listed, single = _listed(wrt)
     targets = [_differentiable(x, "Lop: wrt") for x in listed]
-    found = pullback(values, cotangents, targets)
+    found = _each(values, cotangents, targets)
     made = [_connected(x, value, disconnected) for x, value in zip(listed, found, strict=True)]
     return made[0] if single else type(wrt)(made)
 

@@ -83,25 +83,31 @@ def bind_sizes(
     sizes: dict[str, Size] = {}
     for type, value, name in zip(declared, given, names, strict=True):
         if type.rank != value.type.rank:
-            raise _mismatch(subject, name, value.type, type)
+            raise _mismatch(f"{subject}: {name}", value.type, type)
         for size, got in zip(type.shape, value.type.shape, strict=True):
             found = symbols(size)
             if len(found) == 1 and str(size) == (own := next(iter(found)).name):
                 sizes.setdefault(own, got)
     fitted = [
-        _fit(value, type, sizes, f"{subject}: {name}")
+        fit(value, type, f"{subject}: {name}", sizes)
         for type, value, name in zip(declared, given, names, strict=True)
     ]
     return sizes, fitted
 
 
-def _fit(value: Value, type: TensorType, sizes: Sizes, subject: str) -> Value:
-    shape = tuple(substitute(size, sizes) for size in type.shape)
+def fit(value: Value, type: TensorType, subject: str, sizes: Sizes | None = None) -> Value:
+    """`value` in exactly the shape of `type`, with the names in `sizes` replaced.
+
+    ShapeError when it cannot be; sizes that may agree become constraints.
+    """
+    if type.rank != value.type.rank:
+        raise _mismatch(subject, value.type, type)
+    shape = tuple(substitute(size, sizes or {}) for size in type.shape)
     needed = []
     for size, got in zip(shape, value.type.shape, strict=True):
         equal = dims.prove_equal(size, got)
         if equal is False:
-            raise _mismatch(subject, "", value.type, type)
+            raise _mismatch(subject, value.type, type)
         if equal is None:
             needed.append(constraints.must_equal(size, got, subject))
     if shape == value.type.shape:
@@ -109,9 +115,5 @@ def _fit(value: Value, type: TensorType, sizes: Sizes, subject: str) -> Value:
     return constraints.attach(value_of(ops.RESHAPE, (value,), {"shape": shape}), needed)
 
 
-def _mismatch(subject: str, name: str, got: TensorType, declared: TensorType) -> ShapeError:
-    return ShapeError(
-        message(
-            f"{subject} {name}".rstrip() + ": wrong shape", got=got, expected=declared, where=here()
-        )
-    )
+def _mismatch(subject: str, got: TensorType, declared: TensorType) -> ShapeError:
+    return ShapeError(message(f"{subject}: wrong shape", got=got, expected=declared, where=here()))

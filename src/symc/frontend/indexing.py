@@ -18,6 +18,7 @@ from symc.frontend.convert import is_scalar
 from symc.frontend.emit import shape_text
 from symc.frontend.keys import At, Key, New, Picked, Span, parse
 from symc.frontend.operand import Operand, is_symbolic, operand, read
+from symc.frontend.spec import short_name
 from symc.ir import ops, term
 from symc.ir.core import Attrs, Value
 from symc.ir.dims import Size, size_product
@@ -25,7 +26,7 @@ from symc.ir.errors import DTypeError, ShapeError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.ops.record import Op
 from symc.ir.term import Term
-from symc.ir.types import BOOL, I64, dtype_name
+from symc.ir.types import BOOL, I64
 
 COMBINE: dict[str, Op | None] = {
     "set": None,
@@ -76,10 +77,10 @@ def assignable(value: Any, x: Operand, subject: str) -> Value:
         raise DTypeError(
             message(
                 f"{subject}: the value does not fit the array",
-                got=dtype_name(kind),
-                expected=dtype_name(x.dtype),
+                got=short_name(kind),
+                expected=short_name(x.dtype),
                 where=here(),
-                advice=f"value.astype({dtype_name(x.dtype)!r})",
+                advice=f"value.astype({short_name(x.dtype)!r})",
             )
         )
     return emit.cast(found, x.dtype, subject)

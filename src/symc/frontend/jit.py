@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from symc.frontend import backend, scope, tracing, trees
-from symc.frontend.convert import argument, as_array, check_sizes, is_scalar
+from symc.frontend.convert import argument, as_array, check_sizes, is_scalar, packed
 from symc.frontend.expr import Expr
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
@@ -139,6 +139,18 @@ class Jit(Inspectable):
         _, self._shown = self._prepared(own_args, own_kwargs)
         return self
 
+    def variants(self) -> list[str]:
+        """One line per compiled program: the types that it takes."""
+        lines = []
+        for family in self._families.values():
+            made = family.specialiser
+            for kind, found in (("sizes", made.variants), ("static", made.static.values())):
+                for variant in found:
+                    params = variant.trace.traced.entry.function.params[: len(family.places)]
+                    types = ", ".join(f"{p.name}: {p.type}" for p in params)
+                    lines.append(f"{kind}: ({types})")
+        return ["variants", *(f"  {line}" for line in lines)] if lines else []
+
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if scope.current() is not None or any(map(is_symbolic, trees.leaves_of((args, kwargs)))):
             return self._inlined(args, kwargs)
@@ -228,7 +240,7 @@ def _converted(leaf: Any, place: LeafPlace) -> np.ndarray:
         return argument(leaf, place.declared, subject)
     array = as_array(leaf, subject)
     compiled_dtype(array.dtype, subject)
-    return np.require(array, None, ["C", "A"]).reshape(array.shape)
+    return packed(array)
 
 
 def _owns(array: np.ndarray) -> bool:

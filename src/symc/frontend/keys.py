@@ -79,7 +79,7 @@ class Key:
 
 def parse(key: Any, shape: tuple[Size, ...], subject: str) -> Key:
     """The key as entries; raises as NumPy does, with symc's classes."""
-    items = _expand_masks(list(key) if isinstance(key, tuple) else [key], subject)
+    items = _normal(list(key) if isinstance(key, tuple) else [key], subject)
     items = _fill(items, shape, subject)
     found = Key([], [])
     arrays = any(_is_array(item) for item in items)
@@ -96,6 +96,12 @@ def parse(key: Any, shape: tuple[Size, ...], subject: str) -> Key:
         if isinstance(item, slice):
             found.entries.append(_span(item, shape[axis], found.needed, place))
             group += 1
+        elif _is_mask(item):
+            _check_mask(item, shape[axis : axis + item.ndim], found.needed, place)
+            sizes = zip(item.nonzero(), shape[axis : axis + item.ndim], strict=True)
+            found.entries += [_picked(part, size, group, place) for part, size in sizes]
+            axis += item.ndim
+            continue
         elif _is_array(item):
             found.entries.append(_picked(item, shape[axis], group, place))
         else:
@@ -105,18 +111,12 @@ def parse(key: Any, shape: tuple[Size, ...], subject: str) -> Key:
     return found
 
 
-def _expand_masks(items: list[Any], subject: str) -> list[Any]:
-    """Concrete boolean arrays as the integer arrays of their true positions."""
+def _normal(items: list[Any], subject: str) -> list[Any]:
+    """Lists as arrays; bools and symbolic masks refused."""
     out: list[Any] = []
     for item in items:
         if isinstance(item, bool | np.bool_):
             raise DTypeError(message(f"{subject}: a bool is not an index", got=item, where=here()))
-        if isinstance(item, list) or (isinstance(item, np.ndarray) and item.dtype == np.bool_):
-            array = (
-                as_array(item, subject) if not isinstance(item, list) or item else np.empty(0, int)
-            )
-            out += list(array.nonzero()) if array.dtype == np.bool_ else [array]
-            continue
         if is_symbolic(item) and not isinstance(item, Dim) and item.dtype == np.bool_:
             raise UnsupportedError(
                 message(
@@ -125,14 +125,41 @@ def _expand_masks(items: list[Any], subject: str) -> list[Any]:
                     advice="sc.where(mask, x, other), or a reduction of it",
                 )
             )
+        if isinstance(item, list):
+            item = as_array(item, subject) if item else np.empty(0, np.int64)
         out.append(item)
     return out
+
+
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype == np.bool_
+
+
+def _check_mask(
+    mask: np.ndarray, sizes: tuple[Size, ...], needed: list[Constraint], place: str
+) -> None:
+    """A mask has the sizes of the axes that it stands for."""
+    for got, size in zip(mask.shape, sizes, strict=True):
+        equal = dims.prove_equal(size, got)
+        if equal is False:
+            raise SymcIndexError(
+                message(
+                    f"{place}: mask of another shape",
+                    got=mask.shape,
+                    expected=shape_text(sizes),
+                    where=here(),
+                )
+            )
+        if equal is None:
+            needed.append(constraints.must_equal(size, got, f"{place}: mask"))
 
 
 def _fill(items: list[Any], shape: tuple[Size, ...], subject: str) -> list[Any]:
     """The ellipsis, or the missing end, as full slices (after an Ellipsis that marks the place)."""
     marks = [i for i, item in enumerate(items) if item is Ellipsis]
-    used = sum(item is not None and item is not Ellipsis for item in items)
+    used = sum(
+        item.ndim if _is_mask(item) else item is not None and item is not Ellipsis for item in items
+    )
     if len(marks) > 1 or used > len(shape):
         what = "two ellipses" if len(marks) > 1 else f"{used} indices"
         raise SymcIndexError(

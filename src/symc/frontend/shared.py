@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from symc.frontend.convert import argument, as_array, check_sizes
+from symc.frontend.convert import argument, as_array, check_sizes, packed
 from symc.frontend.expr import Expr
 from symc.frontend.operand import Operand, StateValue
 from symc.frontend.spec import Spec, checked_type, compiled_dtype
@@ -66,4 +66,4 @@ def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:
     subject = f"shared {name or ''}".strip()
     array = as_array(value, subject)
     compiled_dtype(array.dtype, subject)
-    return Shared(np.require(array, None, ["C", "A"]).reshape(array.shape), name)
+    return Shared(packed(array), name)

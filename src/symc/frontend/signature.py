@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symc.frontend import trees
+from symc.frontend.convert import argument
 from symc.frontend.spec import Spec, spec, tensor_type
 from symc.frontend.trees import Static, Structure
 from symc.ir.errors import DTypeError, ParseError, ShapeError, message
@@ -44,7 +45,10 @@ class Signature:
         self.specs = _declared(parameters, choices.in_specs, getattr(fn, "__name__", "function"))
 
     def marked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The arguments as one tree, static ones wrapped."""
+        """The arguments as one tree: static ones wrapped, lists for declared arrays converted."""
+        if self.specs:
+            args = tuple(self._declared(arg, self._parameter(i)) for i, arg in enumerate(args))
+            kwargs = {name: self._declared(arg, name) for name, arg in kwargs.items()}
         named = set(self.choices.static_argnames)
         count = len(args)
         static = {
@@ -55,6 +59,13 @@ class Signature:
             return args, kwargs
         marked = tuple(_wrapped(a, i) if i in static else a for i, a in enumerate(args))
         return marked, {k: _wrapped(v, k) if k in named else v for k, v in kwargs.items()}
+
+    def _declared(self, arg: Any, name: str) -> Any:
+        """A list of numbers where one array is declared is that array, not a tree."""
+        type = self.specs.get(name)
+        if isinstance(type, TensorType) and isinstance(arg, list | tuple):
+            return argument(arg, type, f"argument {name}")
+        return arg
 
     def leaves(self, tree: Structure) -> list[LeafPlace]:
         """Where each leaf of `(args, kwargs)` stands."""

@@ -18,7 +18,7 @@ import numpy as np
 from symc.ir import dims
 from symc.ir.errors import DTypeError, ParseError, ShapeError, SymcOverflowError, message
 from symc.ir.locations import here
-from symc.ir.types import DTYPE_NAMES, TensorType, dtype_name
+from symc.ir.types import DTYPE_NAMES, TensorType
 
 bool_ = np.dtype(np.bool_)
 int8 = np.dtype(np.int8)
@@ -53,6 +53,8 @@ SHORT_NAMES: Final[dict[str, np.dtype]] = {
     "c64": complex64,
     "c128": complex128,
 }
+_CANONICAL: Final = {dtype: dtype for dtype in SHORT_NAMES.values()}
+_NAMES: Final = {dtype: name for name, dtype in SHORT_NAMES.items()}
 COMPILED: Final = frozenset(DTYPE_NAMES.values())
 MAX_BYTES: Final = 2**63 - 1
 
@@ -69,7 +71,7 @@ class Spec:
     shape: tuple[int | str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{dtype_name(self.dtype)}[{','.join(map(str, self.shape))}]"
+        return f"{short_name(self.dtype)}[{','.join(map(str, self.shape))}]"
 
     @property
     def ndim(self) -> int:
@@ -125,7 +127,12 @@ def as_dtype(dtype: Any, *, subject: str = "dtype") -> np.dtype:
         raise _unknown(subject, dtype) from error
     if dtype is None or found not in SHORT_NAMES.values():
         raise _unknown(subject, dtype)
-    return found
+    return _CANONICAL[found]
+
+
+def short_name(dtype: np.dtype) -> str:
+    """`f32`, `u8`, ...; NumPy's name for dtypes that symc does not know."""
+    return _NAMES.get(dtype, dtype.name)
 
 
 def _unknown(subject: str, dtype: Any) -> DTypeError:
@@ -147,7 +154,7 @@ def compiled_dtype(dtype: np.dtype, subject: str) -> np.dtype:
     raise DTypeError(
         message(
             f"{subject}: dtype that symc does not compile",
-            got=dtype_name(dtype),
+            got=short_name(dtype),
             expected=" ".join(DTYPE_NAMES),
             where=here(),
             advice="astype one of these first",

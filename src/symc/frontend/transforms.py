@@ -19,12 +19,13 @@ from symc.frontend.eager import call_traced
 from symc.frontend.expr import Expr, lift
 from symc.frontend.gradients import expression_grad, like, pullback, pushforward, scalar_cost
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.spec import short_name
 from symc.frontend.trees import Structure
 from symc.ir import ops, term
 from symc.ir.core import Value
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.locations import here
-from symc.ir.types import dtype_name, is_float
+from symc.ir.types import is_float
 
 
 def transformed(symbolic: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +160,7 @@ def _entered(leaf: Any, subject: str) -> Expr:
         raise DTypeError(
             message(
                 f"{subject}: derivatives exist for floats only",
-                got=f"an argument of {dtype_name(made.dtype)}",
+                got=f"an argument of {short_name(made.dtype)}",
                 expected="f32 or f64",
                 where=here(),
                 advice="pass a float, or choose other argnums",
