@@ -136,7 +136,8 @@ def _elementwise(g: Grower, op: Op) -> Value | None:
     base = g.value()
     assert base is not None
     assert op.arity is not None
-    dtype = base.type.dtype if base.type.dtype in _dtypes(op) else g.choose(_dtypes(op))
+    accepted = tuple(DTYPE_NAMES.values()) if op is ops.WHERE else _dtypes(op)
+    dtype = base.type.dtype if base.type.dtype in accepted else g.choose(accepted)
     type = base.type.with_dtype(dtype)
     operands = [g.fitted(type) for _ in range(op.arity)]
     if op is ops.WHERE:

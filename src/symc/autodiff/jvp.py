@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from symc.autodiff.linear import carries, passes, path, refuse, terms, zeros
 from symc.ir.build import apply, placed_at
 from symc.ir.core import Node, Value
+from symc.ir.errors import UnsupportedError, placed
+from symc.ir.ops.record import Kind
 from symc.ir.term import Term
 
 
@@ -35,7 +37,7 @@ def push(node: Node, moved: Sequence[Value | None]) -> Value | None:
     """Tangent of the node's result from those of its operands."""
     if len(node.results) != 1:
         raise refuse(node, "forward")
-    if node.op.linear and not node.op.multilinear:
+    if node.op.linear and not node.op.multilinear and not _separable(node, moved):
         return _push_linear(node, moved)
     total: Term | None = None
     for number, tangent in enumerate(moved):
@@ -46,6 +48,13 @@ def push(node: Node, moved: Sequence[Value | None]) -> Value | None:
     return None if total is None else total.value
 
 
+def _separable(node: Node, moved: Sequence[Value | None]) -> bool:
+    """Whether operands of a jointly linear op are better pushed one by one: no zeros are made."""
+    return node.op.kind is Kind.ELEMENTWISE and any(
+        tangent is None for number, tangent in enumerate(moved) if number in node.op.linear
+    )
+
+
 def push_one(node: Node, number: int, tangent: Value) -> Term:
     """Contribution of the tangent of operand `number` alone."""
     if node.op.multilinear and number in node.op.linear:
@@ -53,10 +62,16 @@ def push_one(node: Node, number: int, tangent: Value) -> Term:
         operands[number] = tangent
         made = apply(node.op, tuple(operands), node.attrs)
         return Term(made.results[0])
+    if node.op.kind is Kind.ELEMENTWISE and node.op.transpose is not None:
+        # The Jacobian is diagonal, so it is its own transpose.
+        return node.op.transpose(Term(tangent), terms(node.operands), node.attrs, number)
     rule = node.op.tangents[number if node.op.arity is not None else 0]
     if rule is None:
         raise refuse(node, "forward")
-    return rule(Term(tangent), Term(node.results[0]), terms(node.operands), node.attrs)
+    try:
+        return rule(Term(tangent), Term(node.results[0]), terms(node.operands), node.attrs)
+    except UnsupportedError as error:
+        raise placed(error, node.locations[0]) from None
 
 
 def _push_linear(node: Node, moved: Sequence[Value | None]) -> Value:
