@@ -8,6 +8,7 @@ from __future__ import annotations
 from symc.compile.explain import kernel_reports, render, render_html
 from symc.compile.stages import Stages
 from symc.compile.stages import run_stages as run
+from symc.compile.validate import validate
 from symc.ir.entry import Entry
 from symc.ir.errors import DomainError, message
 from symc.ir.options import Options
@@ -19,12 +20,13 @@ from symc.runtime.encode import encode
 
 __all__ = ["STAGES", "encode", "render", "render_html", "run_stages", "stage_text"]
 
+VALIDATED = frozenset({"passes", "all"})
 STAGES = ("traced", "defined", "optimized", "kernels", "program")
 
 
 def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
     """All levels of an entry; the report gets its kernels."""
-    stages = run(entry, options, report)
+    stages = run(entry, options, report, validate if options.check in VALIDATED else None)
     report.kernels = kernel_reports(stages.plan)
     return stages
 

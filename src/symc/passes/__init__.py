@@ -30,6 +30,8 @@ PASSES: Final[dict[str, Pass]] = {
 }
 
 MEANING: Final = ("inline", "cse", "stabilise", "dce")
+# Passes that change bits on purpose: what they make is what the program means.
+INEXACT: Final = frozenset({"stabilise"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
