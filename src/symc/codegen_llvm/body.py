@@ -84,6 +84,7 @@ class StageBody:
         self.index: dict[int, Extent] = {}
         self.pointers: dict[Access, Reg] = {}
         self.valid: dict[Access, Reg | None] = {}
+        self.places: dict[tuple[Access, Extent], Reg] = {}  # of the vector being written
         self._entered: list[tuple[dict[Access, Reg], dict[Access, Reg | None]]] = []
         self.values: dict[Value, Lanes] = {}
         self._plan()
@@ -128,6 +129,7 @@ class StageBody:
     def enter(self, level: int, indices: Mapping[int, Extent]) -> None:
         """Write what varies with `level` but no deeper; `indices` are its axes' values."""
         self.index.update(indices)
+        self.places = {}
         del self._entered[level:]
         if level > 0:
             pointers, valid = self._entered[level - 1]
@@ -164,8 +166,8 @@ class StageBody:
         for axis, value in indices.items():
             factor = access.at.factors[axis]
             if factor != 0:
-                step = mul(self.k, value, self.k.size(factor))
-                delta = add(self.k, delta, mul(self.k, step, item))
+                step = mul(self.k, value, self.k.size(factor * item))
+                delta = add(self.k, delta, step)
         pointer = offset(self.k, self.pointers[access], delta)
         valid = self.valid[access]
         for guard in access.guards:
@@ -226,6 +228,7 @@ class StageBody:
 
         `given`: values of the body's leading params.  `known`: loads that need not be written.
         """
+        self.places = {}
         values = dict(self.values) | dict(zip(self.work.body.params, given, strict=False))
         accesses = VectorAccess(self, position)
         inner = [(p, load) for p, load in self.loads if self.levels[p] == self.loops.last]

@@ -114,15 +114,21 @@ class Epilogue:
     def run(self, e: Emitter, row: TileRow, known: Mapping[Access, Lanes]) -> None:
         """Evaluate and store one run; the lanes of `known` accesses are not loaded again."""
         assert e is self.k
-        indices: list[Extent] = [*row.batch, *decomposed(self.k, row.row, self.rows)]
+        batch = [_known(index) for index in row.batch]
+        indices = [*batch, *decomposed(self.k, _known(row.row), self.rows)]
         self.body.enter(0, dict(enumerate(indices)))
         inside = row.count if row.mask is not None else None
         if isinstance(inside, Reg):
             inside = as_reg(least(self.k, inside, self.memory.width))
-        position = Position(row.col, inside)
+        position = Position(_known(row.col), inside)
         acc = self.memory.builder.wrap(row.value, self.dtype)
         values = self.body.vector(position, acc, known=known)
         self.body.store(position, list(enumerate(values)))
+
+
+def _known(index: Reg) -> Extent:
+    """A constant as an int, so that nothing is emitted for it."""
+    return int(index.name) if index.name.isdigit() else index
 
 
 class ContractKernel:

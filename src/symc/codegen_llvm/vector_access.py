@@ -59,6 +59,13 @@ class VectorAccess:
         return known and not guarded and not self._vector_terms(access)
 
     def _pointer(self, access: Access) -> Reg:
+        found = self.body.places.get((access, self.position.index))
+        if found is None:
+            found = self._place(access)
+            self.body.places[access, self.position.index] = found
+        return found
+
+    def _place(self, access: Access) -> Reg:
         pointer, index = self.body.pointers[access], self.position.index
         step = mul(self.k, index, self._factor(access.at))
         if isinstance(step, int):
