@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 import numpy as np
 
 from symc.frontend.trace import Traced
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
-from symc.ir.errors import ShapeError, message
+from symc.ir.errors import NonFiniteError, ShapeError, message
 from symc.ir.options import Options
 from symc.ir.program import Accept
 from symc.runtime.executable import Callable, Structure
@@ -35,6 +36,7 @@ class Loaded:
         self.traced = traced
         self.options = options
         self.compiled = compiled
+        self._targets: list[ref[Callable]] = []
         self._runner = Callable()
         self._runner.add_entry(compiled.executable, TUPLE)
         self._numbers = [
@@ -43,21 +45,42 @@ class Loaded:
 
     def register(self, target: Callable, structure: Structure) -> None:
         """Let calls of `target` run this program without any Python."""
-        target.add_entry(self.compiled.executable, structure)
+        if not self.compiled.checks_numbers:
+            target.add_entry(self.compiled.executable, structure)
+        self._targets.append(ref(target))
+
+    def unregister(self) -> None:
+        """Undo every `register`."""
+        for target in filter(None, (reference() for reference in self._targets)):
+            target.remove_entry(self.compiled.executable)
+        self._targets.clear()
 
     def call(self, arrays: Sequence[np.ndarray], structure: Structure = TUPLE) -> Any:
         """Run on arrays of exactly the input types; results as `structure` says."""
         values: list[Any] = list(arrays)
         for number in self._numbers:
             values[number] = arrays[number].item()
+        before = [s.get() for s in self.traced.states] if self.compiled.checks_numbers else []
         try:
             results = self._runner.call_matching(*values)
         except LookupError:
             require_fit(self.traced.entry, arrays)
             raise
+        if self.compiled.checks_numbers:
+            self._require_finite(results, before)
         if structure is NONE:
             return None
         return results[0] if structure is SINGLE else results
+
+    def _require_finite(self, results: Sequence[np.ndarray], before: list[np.ndarray]) -> None:
+        """check="nan": raise, and put shared variables back, for a result that is not finite."""
+        states = self.traced.states
+        try:
+            self.compiled.require_finite(results, [shared.get(copy=False) for shared in states])
+        except NonFiniteError:
+            for shared, contents in zip(states, before, strict=True):
+                shared.state.set(contents)
+            raise
 
 
 def load(traced: Traced, options: Options) -> Loaded:

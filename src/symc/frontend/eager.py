@@ -24,6 +24,8 @@ from symc.frontend.signature import LeafPlace
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
 from symc.frontend.trees import Static, Structure
+from symc.ir.errors import SymcIndexError
+from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.text import canonical_bytes
 from symc.ir.types import TensorType
@@ -59,8 +61,17 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         kept = _kept[key] = _specialiser(body, tree, leaves)
         if len(_kept) > KEPT:
             _kept.popitem(last=False)
-    with scope.outside():
-        return kept.variant(arrays).run([packed(array) for array in arrays])
+    try:
+        with scope.outside():
+            return kept.variant(arrays).run([packed(array) for array in arrays])
+    except SymcIndexError as error:
+        raise _at_this_call(error) from None
+
+
+def _at_this_call(error: SymcIndexError) -> SymcIndexError:
+    """A kept program's error at the line of this call, not of the one that made the program."""
+    lines = [line for line in str(error).split("\n") if not line.startswith("  at: ")]
+    return SymcIndexError("\n".join([*lines, f"  at: {here()}"]))
 
 
 @cache
@@ -99,7 +110,7 @@ def _specialiser(
 
     def trace(types: tuple[TensorType, ...]) -> Variant:
         made = tracing.trace(body, tree, leaves, places, types)
-        return Variant(made, _OPTIONS, lambda variant: None)
+        return Variant(made, _OPTIONS)
 
     return Specialiser(leaves, trace, symbolic_first=True)
 
@@ -149,6 +160,9 @@ class Content:
                 _contents.popitem(last=False)
         else:
             _contents.move_to_end(key)
+
+    def retire(self) -> None:
+        """Nothing to do: programs are kept by content."""
 
     def run(self, arrays: Sequence[np.ndarray]) -> Any:
         """The results, in the form that the function returned them."""

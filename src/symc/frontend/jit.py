@@ -10,10 +10,12 @@ Called on symbolic values, or inside a trace, the function is inlined.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial, update_wrapper
-from typing import Any
+from threading import RLock
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.types import TensorType
+from symc.runtime.executable import Callable as NativeCallable
 
 
 def jit(
@@ -63,14 +66,19 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-@dataclass(slots=True)
 class Variant:
-    """One traced program of a function, compiled when it is used."""
+    """One traced program of a function, compiled when it is used, and the callables that run it."""
 
-    trace: tracing.Trace
-    options: Options
-    on_ready: Callable[[Variant], None]
-    loaded: backend.Loaded | None = None
+    def __init__(
+        self,
+        trace: tracing.Trace,
+        options: Options,
+        ready: Callable[[Variant, backend.Loaded], None] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.options = options
+        self.loaded: backend.Loaded | None = None
+        self._ready = ready
 
     def accepts(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether sizes fit and constraints hold."""
@@ -79,7 +87,13 @@ class Variant:
     def compile(self) -> None:
         """Make it callable."""
         self.loaded = backend.load(self.trace.traced, self.options)
-        self.on_ready(self)
+        if self._ready is not None:
+            self._ready(self, self.loaded)
+
+    def retire(self) -> None:
+        """Forget it: the callables that run it do so no longer."""
+        if self.loaded is not None:
+            self.loaded.unregister()
 
     def run(self, arrays: Sequence[np.ndarray]) -> Any:
         """The results, in the form that the function returned them."""
@@ -89,10 +103,31 @@ class Variant:
 
 @dataclass(slots=True)
 class Family:
-    """Everything of one signature: where its leaves stand, and its variants."""
+    """Everything of one signature: where its leaves stand, and its variants.
+
+    `runner` runs any of them on leaves that need no conversion, as long as all have results of one
+    structure, `tree`.
+    """
 
     places: list[LeafPlace]
     specialiser: Specialiser[Variant]
+    runner: NativeCallable | None
+    tree: Structure | None = None
+
+    def run(self, leaves: Sequence[Any]) -> Any:
+        """The results; LookupError when no variant takes the leaves as they are."""
+        if self.runner is None or self.tree is None:
+            raise LookupError
+        return trees.unflatten(self.tree, self.runner.call_matching(*leaves))
+
+    def add(self, variant: Variant, loaded: backend.Loaded) -> None:
+        """Let `runner` run one more variant."""
+        if self.tree is None:
+            self.tree = variant.trace.tree
+        if self.tree != variant.trace.tree:
+            self.runner = None
+        if self.runner is not None:
+            loaded.register(self.runner, backend.TUPLE)
 
 
 class Jit(Inspectable):
@@ -107,6 +142,7 @@ class Jit(Inspectable):
         self._signature = Signature(fn, choices)
         self._families: dict[Hashable, Family] = {}
         self._shown: Variant | None = None
+        self._lock = RLock()
 
     def __repr__(self) -> str:
         return f"<symc jit {getattr(self.fn, '__name__', 'function')}>"
@@ -136,7 +172,7 @@ class Jit(Inspectable):
         """Compile for these arguments (arrays or specs) without running; the inspecting calls then
         show that program."""
         own_args, own_kwargs = trees.mapped(example, (args, kwargs))
-        _, self._shown = self._prepared(own_args, own_kwargs)
+        self._prepared(self._read(own_args, own_kwargs))
         return self
 
     def variants(self) -> list[str]:
@@ -152,16 +188,29 @@ class Jit(Inspectable):
         return ["variants", *(f"  {line}" for line in lines)] if lines else []
 
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if scope.current() is not None or any(map(is_symbolic, trees.leaves_of((args, kwargs)))):
+        if scope.current() is not None:
             return self._inlined(args, kwargs)
-        arrays, variant = self._prepared(args, kwargs)
-        self._shown = variant
+        call = self._read(args, kwargs)
+        if SYMBOLIC in call.kinds:
+            return self._inlined(args, kwargs)
+        family = self._families.get((call.tree, call.kinds))
+        if family is not None:
+            try:
+                return family.run(call.leaves)
+            except LookupError as error:
+                if isinstance(error, IndexError):
+                    raise
+        arrays, variant = self._prepared(call)
         return variant.run(arrays)
 
     def _resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        arrays, variant = self._prepared(args, kwargs)
-        self._shown = variant
+        arrays, _ = self._prepared(self._read(args, kwargs))
         return tuple(arrays)
+
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        leaves, tree = trees.flatten(self._signature.marked(args, kwargs))
+        flat = not kwargs and len(args) == len(leaves) and all(map(operator.is_, args, leaves))
+        return Call(leaves, tree, tuple(map(_kind, leaves)), flat)
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function's own results over symbolic arguments, which stay as they are outside."""
@@ -171,54 +220,68 @@ class Jit(Inspectable):
         )
         return self.fn(*own_args, **own_kwargs)
 
-    def _prepared(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[list[np.ndarray], Variant]:
-        """Converted leaves and the variant for them."""
-        given, tree = trees.flatten(self._signature.marked(args, kwargs))
-        kinds = tuple(map(_kind, given))
-        family = self._families.get((tree, kinds))
-        places = self._signature.leaves(tree) if family is None else family.places
-        arrays = [_converted(leaf, place) for leaf, place in zip(given, places, strict=True)]
-        declared = [i for i, place in enumerate(places) if place.declared is not None]
-        check_sizes(
-            [places[i].declared for i in declared],  # type: ignore[misc]
-            [arrays[i] for i in declared],
-            [places[i].name for i in declared],
-        )
-        if family is None:
-            flat = not kwargs and len(args) == len(given) and all(map(_is, args, given))
-            family = self._new_family(tree, places, _leaves(given, arrays, places), flat)
-            self._families[tree, kinds] = family
-        return arrays, family.specialiser.variant(arrays)
+    def _prepared(self, call: Call) -> tuple[list[np.ndarray], Variant]:
+        """Converted leaves and the variant for them, compiled now if need be."""
+        with self._lock:
+            family = self._families.get((call.tree, call.kinds))
+            places = self._signature.leaves(call.tree) if family is None else family.places
+            arrays = [_converted(x, place) for x, place in zip(call.leaves, places, strict=True)]
+            _check_declared(places, arrays)
+            if family is None:
+                family = self._new_family(call, places, _leaves(call.leaves, arrays, places))
+                self._families[call.tree, call.kinds] = family
+            self._shown = family.specialiser.variant(arrays)
+            return arrays, self._shown
 
-    def _new_family(
-        self, tree: Structure, places: list[LeafPlace], leaves: tuple[Leaf, ...], flat: bool
-    ) -> Family:
-        def ready(variant: Variant) -> None:
+    def _new_family(self, call: Call, places: list[LeafPlace], leaves: tuple[Leaf, ...]) -> Family:
+        def ready(variant: Variant, loaded: backend.Loaded) -> None:
             structure = tracing.structure_of(variant.trace.tree)
-            if flat and structure is not None and variant.loaded is not None:
-                variant.loaded.register(self, structure)
+            if call.flat and structure is not None:
+                loaded.register(self, structure)
+            family.add(variant, loaded)
 
         def trace(types: tuple[TensorType, ...]) -> Variant:
-            made = tracing.trace(self.fn, tree, leaves, places, types)
+            made = tracing.trace(self.fn, call.tree, leaves, places, types)
             return Variant(made, self.options, ready)
 
-        return Family(places, Specialiser(leaves, trace))
+        family = Family(places, Specialiser(leaves, trace), NativeCallable())
+        return family
 
 
-def _is(left: object, right: object) -> bool:
-    return left is right
+SYMBOLIC: Final = "symbolic"
+
+
+@dataclass(slots=True)
+class Call:
+    """The arguments of one call: leaves, structure, kinds; `flat`: the leaves are the arguments."""
+
+    leaves: list[Any]
+    tree: Structure
+    kinds: tuple[Hashable, ...]
+    flat: bool
 
 
 def _kind(leaf: Any) -> Hashable:
     """What tells signatures apart besides the structure, without converting."""
-    if isinstance(leaf, np.ndarray | np.generic):
-        return (leaf.dtype.str, leaf.ndim)
+    if type(leaf) is np.ndarray:
+        return (leaf.dtype, leaf.ndim)
     if is_scalar(leaf):
         return type(leaf).__name__
+    if is_symbolic(leaf):
+        return SYMBOLIC
     array = as_array(leaf, "argument")
-    return (array.dtype.str, array.ndim)
+    return (array.dtype, array.ndim)
+
+
+def _check_declared(places: Sequence[LeafPlace], arrays: Sequence[np.ndarray]) -> None:
+    """Compare sizes with the declared ones."""
+    types, given, names = [], [], []
+    for place, array in zip(places, arrays, strict=True):
+        if place.declared is not None:
+            types.append(place.declared)
+            given.append(array)
+            names.append(place.name)
+    check_sizes(types, given, names)
 
 
 def _converted(leaf: Any, place: LeafPlace) -> np.ndarray:

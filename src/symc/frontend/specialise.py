@@ -40,6 +40,9 @@ class Variant(Protocol):
     def compile(self) -> None:
         """Make it callable."""
 
+    def retire(self) -> None:
+        """Forget it: no call reaches it any more."""
+
 
 V = TypeVar("V", bound=Variant)
 
@@ -149,7 +152,7 @@ class Specialiser(Generic[V]):
         self.compiles += 1
         self.static[shapes] = found
         if len(self.static) > STATIC_LIMIT:
-            self.static.popitem(last=False)
+            self.static.popitem(last=False)[1].retire()
         return found
 
     def _commit(self, found: V) -> V:
