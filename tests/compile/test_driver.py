@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from compile.entries import call, softmax_loss
-from symc import DomainError
+from symc import DomainError, UnsupportedError
 from symc.compile import compile_entry, recording
 from symc.compile.levels import STAGES
 from symc.ir.evaluate import evaluate
@@ -57,6 +59,12 @@ def test_recording_collects_what_is_compiled_inside() -> None:
     compile_entry(softmax_loss(2), Options(), ())
     assert outer == [first]
     assert inner == [second]
+
+
+@pytest.mark.parametrize("options", [{"device": "cuda:0"}, {"memory_limit": 10}], ids=str)
+def test_an_option_that_is_not_offered_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedError, match=next(iter(options))):
+        compile_entry(softmax_loss(), Options(**options), ())
 
 
 @pytest.mark.parametrize("opt", [0, 1, 2, 3])

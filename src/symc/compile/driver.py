@@ -18,10 +18,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from symc.compile import places
+from symc.compile.finite import require_finite
 from symc.compile.key import entry_key
 from symc.ir.entry import Entry
-from symc.ir.errors import SymcError
+from symc.ir.errors import SymcError, UnsupportedError, message
+from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.report import Report
 from symc.runtime.cache import DiskCache, default_directory
@@ -57,6 +61,15 @@ class Compiled:
             self.report = fresh
         return self._stages
 
+    @property
+    def checks_numbers(self) -> bool:
+        """Whether a call must be followed by `require_finite`."""
+        return self.options.check in {"nan", "all"}
+
+    def require_finite(self, outputs: Sequence[np.ndarray], states: Sequence[np.ndarray]) -> None:
+        """NonFiniteError for a NaN or an infinity in what a call returned or in a new state."""
+        require_finite(self.entry, outputs, states)
+
     def ir(self, stage: str = "optimized") -> str:
         """The text of one level: traced, defined, optimized, kernels or program."""
         text: str = _levels().stage_text(self.stages, stage)
@@ -87,11 +100,27 @@ def compile_entry(entry: Entry, options: Options, states: Sequence[State]) -> Co
 
     states: the shared variables, in the order of `entry.states`.
     """
+    _require_offered(entry, options)
     compiled = _cached(entry, options, states)
     recorded = _recorded.get()
     if recorded is not None:
         recorded.append(compiled)
     return compiled
+
+
+def _require_offered(entry: Entry, options: Options) -> None:
+    """UnsupportedError for an option that this version would have to ignore."""
+    ignored = {"device": options.device != "cpu", "memory_limit": options.memory_limit is not None}
+    for name, asked in ignored.items():
+        if asked:
+            raise UnsupportedError(
+                message(
+                    f"{entry.function.name}: option {name} is not offered yet",
+                    got=repr(getattr(options, name)),
+                    where=here(),
+                    advice=f"leave {name} out",
+                )
+            )
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import numpy as np
 from symc.frontend.trace import Traced
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
-from symc.ir.errors import NonFiniteError, ShapeError, message
+from symc.ir.errors import NonFiniteError, ShapeError, UnsupportedError, message
+from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.program import Accept
 from symc.runtime.executable import Callable, Structure
@@ -71,6 +72,18 @@ class Loaded:
         if structure is NONE:
             return None
         return results[0] if structure is SINGLE else results
+
+    def require_native(self) -> None:
+        """UnsupportedError where a prepared or repeated call would leave out a check."""
+        if self.compiled.checks_numbers:
+            raise UnsupportedError(
+                message(
+                    f"{self.traced.entry.function.name}: bind or call_n with a check of results",
+                    got=f"check={self.options.check!r}",
+                    where=here(),
+                    advice="call it as a function, or check='none'",
+                )
+            )
 
     def _require_finite(self, results: Sequence[np.ndarray], before: list[np.ndarray]) -> None:
         """check="nan": raise, and put shared variables back, for a result that is not finite."""

@@ -245,6 +245,7 @@ class Function(Inspectable):
         return self._loaded.call(self._converted(ordered), self._structure)
 
     def _resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        self._loaded.require_native()
         return tuple(self._converted(self._ordered(args, kwargs)))
 
     def _ordered(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
