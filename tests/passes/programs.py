@@ -194,6 +194,26 @@ def shared_program(rng: np.random.Generator, steps: int, rows: Size) -> Function
     return _Random(rng, rows).program(steps)
 
 
+def shared_entry(rng: np.random.Generator, steps: int, rows: Size) -> Entry:
+    """A random program some of whose params are states that it updates, or donated inputs."""
+    drawn = _Random(rng, rows)
+    f = drawn.program(steps)
+    count = int(rng.integers(1, 4))
+    states = [drawn.params[int(i)] for i in rng.permutation(len(drawn.params))[:count]]
+    rest = [t for t in (*drawn.params, drawn.index) if t not in states]
+    updates: list[int] = []
+    news: list[Term] = []
+    for slot, state in enumerate(states):
+        fits = [t for t in drawn.pool if t.shape == state.shape]
+        chosen = fits[-1] if rng.random() < 0.5 else fits[int(rng.integers(len(fits)))]
+        news.append(state * 0.5 - chosen if rng.random() < 0.4 else chosen)
+        updates.append(slot)
+    results = [*(Term(value) for value in f.results), *news]
+    donated = [int(i) for i in range(len(rest)) if rng.random() < 0.5]
+    made = function([t.value for t in (*rest, *states)], results)
+    return entry_of(made, states=count, updates=updates, donated=donated)
+
+
 class _Random:
     """Draws operations whose operands come from a growing pool."""
 

@@ -7,7 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from passes.programs import N, check, compiled, dot, draw, entry_of, function, given, softmax
+from passes.programs import (
+    N,
+    check,
+    compiled,
+    dot,
+    draw,
+    entry_of,
+    function,
+    given,
+    shared_entry,
+    softmax,
+)
 from passes.run_program import plain_launches
 from symc.ir import ops
 from symc.ir.dims import symbol
@@ -171,6 +182,14 @@ def test_a_donated_input_holds_the_result(rng: np.random.Generator) -> None:
     assert program.buffers[program.outputs[0]].kind is BufferKind.OUTPUT
 
 
+def test_a_donated_input_is_returned_in_its_own_shape(rng: np.random.Generator) -> None:
+    x = given("x", 3, 4)
+    y = make(ops.TANH, x)
+    program = checked(entry_of(function([x.value], [y.reshape((1, 3, 4)), y]), donated=[0]), rng)
+    kinds_of = [program.buffers[number].kind for number in program.outputs]
+    assert kinds_of == [BufferKind.OUTPUT, BufferKind.INPUT]
+
+
 # Outputs.
 def test_outputs_never_share_memory(rng: np.random.Generator) -> None:
     x = given("x", N)
@@ -293,3 +312,13 @@ def test_the_checker_refuses_broken_programs() -> None:
     ):
         with pytest.raises((CompileError, ValueError)):
             buffers_check.check(broken, plan, launches, {})
+
+
+# Random programs.
+@pytest.mark.parametrize("block", range(8))
+def test_random_updates_have_the_bits_of_the_oracle(block: int) -> None:
+    for seed in range(block * 20, block * 20 + 20):
+        rng = np.random.default_rng(10_000 + seed)
+        entry = shared_entry(rng, 10, [N, 3, 1][seed % 3])
+        arrays = [draw(p.type, rng, {"n": 4}) for p in entry.function.params]
+        check(entry, arrays, seed=seed)

@@ -98,7 +98,8 @@ class Storage:
     def _is_reused(self, home: Home, result: Value) -> bool:
         """Whether an output was computed in a donated input's buffer."""
         root = self._plan.root(result)
-        return home.kind is BufferKind.INPUT and root not in self._given
+        computed = home.kind is BufferKind.INPUT and root not in self._given
+        return computed and result.type == self._types[home]
 
     def _fresh(self, home: Home, result: Value) -> Home:
         """A new buffer for a result: its own home, or the target of a copy."""
