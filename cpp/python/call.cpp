@@ -163,7 +163,7 @@ void run_long(Compiled &c, Frame &frame, std::int64_t repeat, std::int64_t expec
   Unlocked gil;
   Poller poller = expected >= worth_polling_ns ? gil.poller() : Poller();
   Poller idle;
-  const bool polls_inside = frame.layout.ns >= worth_polling_ns;
+  const bool polls_inside = frame.layout.loops || frame.layout.ns >= worth_polling_ns;
   const std::int64_t between =
       std::clamp(worth_polling_ns / std::max(frame.layout.ns, std::int64_t{1}), std::int64_t{1},
                  std::int64_t{1024});
@@ -180,7 +180,8 @@ void run_long(Compiled &c, Frame &frame, std::int64_t repeat, std::int64_t expec
 
 void run(Compiled &c, Frame &frame, std::int64_t repeat) {
   std::int64_t expected = 0;
-  if (__builtin_mul_overflow(std::max(frame.layout.ns, std::int64_t{50}), repeat, &expected)) {
+  if (frame.layout.loops ||
+      __builtin_mul_overflow(std::max(frame.layout.ns, std::int64_t{50}), repeat, &expected)) {
     expected = std::numeric_limits<std::int64_t>::max();
   }
   if (expected >= worth_unlocking_ns || !run_short(c, frame, repeat)) {

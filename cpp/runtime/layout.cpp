@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 
 #include "error.h"
 #include "memory.h"
@@ -14,6 +15,7 @@ constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t chunks_wanted = 64;
 constexpr std::int64_t shortest_chunk_ns = 4'000;
 constexpr std::int64_t longest_chunk_ns = 4'000'000;
+constexpr std::size_t most_lives = 512; /* their check is quadratic */
 constexpr std::int64_t most_blocks = std::int64_t{1} << 61;
 
 [[noreturn]] void overflow() { throw Error(ErrorKind::Memory, "a size is above 2**63 - 1"); }
@@ -135,6 +137,28 @@ bool place_buffers(const Program &p, Layout &l) {
   return true;
 }
 
+std::size_t end_of(const Layout &l, const Life &life) {
+  return l.buffer_offset[life.buffer] + l.buffer_bytes[life.buffer];
+}
+
+/* A buffer may take the place of one that is used last by the instruction that uses it first: that
+   is how the compiler writes in place. */
+void check_lives(Layout &l) {
+  l.alive.clear();
+  for (const Life &life : l.lives) {
+    std::erase_if(l.alive, [&](const Life &other) { return other.last <= life.first; });
+    for (const Life &other : l.alive) {
+      if (l.buffer_offset[life.buffer] < end_of(l, other) &&
+          l.buffer_offset[other.buffer] < end_of(l, life)) {
+        throw Error(ErrorKind::Format, "malformed program: arena buffers " +
+                                           std::to_string(other.buffer) + " and " +
+                                           std::to_string(life.buffer) + " overlap");
+      }
+    }
+    l.alive.push_back(life);
+  }
+}
+
 std::int64_t saturated(std::int64_t a, std::int64_t b) {
   std::int64_t product = 0;
   return __builtin_mul_overflow(a, b, &product) ? far : product;
@@ -190,7 +214,35 @@ bool plan_code(const Program &p, Layout &l) {
 
 } // namespace
 
+namespace {
+
+void prepare_lives(const Program &p, Layout &l) {
+  std::vector<std::size_t> place(p.buffers.size(), p.buffers.size());
+  for (std::size_t at = 0; at < p.code.size(); ++at) {
+    const Instruction &i = p.code[at];
+    l.loops = l.loops || (i.op == Opcode::Jump && i.to <= at);
+    for (const std::uint32_t number : i.buffers) {
+      if (p.buffers[number].kind != BufferKind::Arena) {
+        continue;
+      }
+      if (place[number] == p.buffers.size()) {
+        place[number] = l.lives.size();
+        l.lives.push_back({number, at, at});
+      }
+      l.lives[place[number]].last = at;
+    }
+  }
+  const auto is_jump = [](const Instruction &i) { return i.op == Opcode::Jump; };
+  if (l.lives.size() > most_lives || std::ranges::any_of(p.code, is_jump)) {
+    l.lives.clear();
+  }
+  l.alive.reserve(l.lives.size());
+}
+
+} // namespace
+
 void prepare_layout(const Program &p, Layout &l) {
+  prepare_lives(p, l);
   l.dims.resize(p.dims.size());
   l.sizes.resize(p.sizes.size());
   l.buffer_bytes.resize(p.buffers.size());
@@ -217,8 +269,12 @@ bool compute_layout(const Program &p, std::span<const std::int64_t> dims, Layout
       return false;
     }
   }
-  l.ready = place_buffers(p, l) && plan_code(p, l);
-  return l.ready;
+  if (!place_buffers(p, l) || !plan_code(p, l)) {
+    return false;
+  }
+  check_lives(l);
+  l.ready = true;
+  return true;
 }
 
 } // namespace symc

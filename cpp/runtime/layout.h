@@ -21,13 +21,23 @@ struct Launch {
   std::size_t first_dim = 0; /* where this kernel's dims start in kernel_dims */
 };
 
+/* An arena buffer and the instructions that use it first and last. */
+struct Life {
+  std::uint32_t buffer;
+  std::size_t first;
+  std::size_t last;
+};
+
 struct Layout {
   bool ready = false;
+  bool loops = false; /* some jump goes back: the expected time is unknown */
   std::vector<std::int64_t> dims;
   std::vector<std::int64_t> sizes;
   std::vector<std::size_t> buffer_bytes;
   std::vector<std::size_t> buffer_offset; /* arena buffers */
-  std::vector<Launch> launches;           /* one per instruction; empty for others */
+  std::vector<Life> lives;                /* by first use; empty when there are jumps or too many */
+  std::vector<Life> alive;
+  std::vector<Launch> launches; /* one per instruction; empty for others */
   std::vector<std::int64_t> kernel_dims;
   std::size_t arena = 0;
   std::size_t scratch = 0;
@@ -39,7 +49,7 @@ void prepare_layout(const Program &program, Layout &layout);
 
 /* Evaluates everything for `dims`.  False: the sizes do not fit this program (a constraint, a
    negative size, a buffer outside the arena); the layout is then not ready.  Throws Error(Memory)
-   when a size overflows. */
+   when a size overflows, Error(Format) when two arena buffers that are alive together overlap. */
 [[nodiscard]] bool compute_layout(const Program &program, std::span<const std::int64_t> dims,
                                   Layout &layout);
 

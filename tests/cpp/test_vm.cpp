@@ -185,6 +185,35 @@ void sizes_that_do_not_fit() {
                fits([](ProgramBytes &p) { p.size(SizeOp::Add, 0, p.constant_size(far)); }, 8));
 }
 
+/* Two arena buffers: x -> first -> second -> y, `second` at `offset`; `again`: first is read later.
+ */
+bool lays_out(std::int64_t offset, bool again) {
+  ProgramBytes p = tests::unary(1);
+  const std::uint32_t zero = p.constant_size(0);
+  const std::uint32_t place = p.constant_size(offset);
+  const std::uint32_t first = p.buffer(BufferKind::Arena, 0, {0}, 2, zero);
+  const std::uint32_t second = p.buffer(BufferKind::Arena, 0, {0}, 2, place);
+  p.arena = p.constant_size(1024);
+  p.copy(first, 0);
+  p.copy(second, first);
+  p.copy(1, second);
+  if (again) {
+    p.copy(1, first);
+  }
+  Executable e(p.encode(), kernels, {});
+  const Lease frame(e);
+  const std::array<std::int64_t, 1> dims{32};
+  return e.fit(*frame, dims);
+}
+
+void lifetimes() {
+  CHECK(lays_out(128, false));
+  CHECK(lays_out(0, false)); /* in place of the other */
+  CHECK(lays_out(128, true));
+  CHECK_THROWS(Format, (void)lays_out(0, true));
+  CHECK_THROWS(Format, (void)lays_out(64, true));
+}
+
 void floor_division() {
   ProgramBytes p = tests::unary(1);
   const auto size = [&](SizeOp op, std::int64_t a, std::int64_t b) {
@@ -452,6 +481,7 @@ int main() {
   parallel_for_in_a_kernel();
   steady_state();
   sizes_that_do_not_fit();
+  lifetimes();
   floor_division();
   jumps();
   updates();

@@ -26,6 +26,7 @@ from runtime.programs import (
     state_of,
     updating,
 )
+from symc.ir.program import Jump
 from symc.runtime.executable import load
 
 LONG = 16_000_000_000  # 1 s, as a kernel's cost
@@ -193,6 +194,14 @@ def test_ctrl_c_between_chunks() -> None:
     endless = endless.replace("getelementptr float, ptr %b1, i64 %i", "bitcast ptr %b1 to ptr")
     g = callable_of(load(b.build(), object_code(endless)))
     interrupted(lambda: g(np.array(1, F32)))
+
+
+def test_ctrl_c_in_a_loop_of_instructions() -> None:
+    b = Builder()
+    b.kernel("affine", b.input(3), b.output(3))
+    b.code.append(Jump(0))
+    f = callable_of(load(b.build(), object_code(affine())))
+    interrupted(lambda: f(np.ones(3, F32)))
 
 
 @pytest.mark.parametrize("in_place", [False, True])
