@@ -150,6 +150,15 @@ def test_sums_over_several_axes_and_of_a_row_sum(rng: np.random.Generator) -> No
     assert len(plan.steps) == 1
 
 
+def test_results_are_made_in_the_last_stage_over_their_axes(rng: np.random.Generator) -> None:
+    x, y = given("x", N, 4), given("y", N, 4)
+    p = softmax(x)
+    plan = run([p, p * 2.0, (log_softmax(x) * y).sum((1,))], [x, y], rng)
+    assert len(plan.steps) == 1
+    full_rows = [stage for stage in plan.steps[0].nest.stages if stage.inner]  # type: ignore[union-attr]
+    assert len(full_rows) == 3
+
+
 # Contractions.
 def contractions(nest: Nest) -> list[ContractStage]:
     return [stage for stage in nest.stages if isinstance(stage, ContractStage)]

@@ -200,16 +200,18 @@ class Rows:
         kept: list[StagePlan] = []
         for plan in plans:
             target = latest[frozenset(plan.inner)]
-            if target is plan or not all(self._is_final(item) for item in plan.items):
+            if target is plan or not all(self._is_final(item, plan.depth) for item in plan.items):
                 kept.append(plan)
                 continue
             target.items += plan.items
             self.kept.update((i.value, target.depth) for i in plan.items if i.value in self.kept)
         return kept
 
-    def _is_final(self, item: Item) -> bool:
-        """Whether no stage reads what the item stores."""
-        return item.reduction is None and not self._needs.get(item.value) and item.store is not None
+    def _is_final(self, item: Item, depth: int) -> bool:
+        """Whether no stage after the one at `depth` reads what the item stores."""
+        if item.reduction is not None or item.store is None:
+            return False
+        return self._needs.get(item.value, set()) <= {depth}
 
     def _items(self) -> Iterable[tuple[Item, int, list[int], tuple[int, ...]]]:
         """Items with their depth, inner axes in order, and which of those are reduced."""
