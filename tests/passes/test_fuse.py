@@ -31,7 +31,7 @@ from symc.ir.entry import Entry
 from symc.ir.evaluate import evaluate
 from symc.ir.nest import ContractStage, Nest
 from symc.ir.program import Copy
-from symc.ir.term import Term, full, iota, make, where
+from symc.ir.term import Term, constant, full, iota, make, where
 from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
 from symc.ir.types import F32, F64, I64
@@ -240,6 +240,32 @@ def test_pieces_are_computed_where_they_belong(rng: np.random.Generator) -> None
     assert program.sizes[program.arena].a == 0
     stacked = make(ops.CONCAT, *((x * float(i)).reshape((1, N, 3)) for i in range(4)), axis=0)
     assert len(run([stacked], [x], rng).steps) == 1
+
+
+# Sources.
+def test_constants_ramps_and_sizes_as_operands_and_results(rng: np.random.Generator) -> None:
+    x, i = given("x", N, 3), given("i", 2, dtype=I64)
+    table = constant(np.array([[1.0, 2.0], [3.0, -4.0], [0.5, 0.0]], np.float32))
+    row = constant(np.array([1.0, -2.0, 3.0], np.float32))
+    ones = full((N, 3), 1.0, F32)
+    results = [
+        dot(x, table),
+        x + row.broadcast(x.shape, (1,)),
+        make(ops.TAKE, table, i, axis=0, mode="clip"),
+        dot(ones, table),
+        ones,
+        iota((N, 3), 1, F32),
+        make(ops.SIZE, size=N * 2 + 1),
+        row,
+        iota((N,), 0, I64).slice((0,), (N,)).reshape((1, N)),
+    ]
+    plan = run(results, [x, i], rng)
+    assert not any(
+        node.op is ops.CONSTANT and node.results[0].type.rank
+        for step in plan.steps
+        for stage in step.nest.stages
+        for node in stage.body.nodes
+    )
 
 
 # Size and time.
