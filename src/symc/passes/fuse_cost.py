@@ -21,7 +21,6 @@ DEAR: Final = 20  # from here on an application is not worth repeating
 CHEAP: Final = 12  # a chain up to this much may be repeated instead of stored
 
 _COMPARISONS: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
-_SLOW: Final = frozenset({"div", "sqrt", "floordiv", "mod"})
 
 
 class _Counter:
@@ -51,6 +50,12 @@ class _Counter:
         self.count += 1
         return a
 
+    def div(self, a: Any, b: Any = None) -> Any:
+        self.count += 6
+        return a
+
+    sqrt = floordiv = mod = div
+
     def rare(self, mask: Any, fast: Any, slow: Any, args: Any) -> Any:
         self.count += 8
         return fast
@@ -60,7 +65,7 @@ class _Counter:
 
     def __getattr__(self, name: str) -> Any:
         def operation(first: Any, *rest: Any) -> Any:
-            self.count += 6 if name in _SLOW else 1
+            self.count += 1
             return BOOL if name in _COMPARISONS else first
 
         return operation

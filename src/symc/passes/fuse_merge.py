@@ -51,8 +51,10 @@ def _merge(
         return False
     if reaches([a], [b]) or reaches([b], [a]):
         return False
-    pairs = list(zip(selection(j, value.type) or (), selection(i, value.type) or (), strict=True))
-    unite(p, a, b, pairs)
+    axes_a, axes_b = selection(i, value.type), selection(j, value.type)
+    if axes_a is None or axes_b is None or len(axes_a) != len(axes_b):
+        return False
+    unite(p, a, b, list(zip(axes_b, axes_a, strict=True)))
     return True
 
 
