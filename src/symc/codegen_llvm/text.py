@@ -149,4 +149,5 @@ class Emitter:
 
 
 def i64(value: int) -> Reg:
+    """The i64 constant `value`."""
     return Reg(str(value), "i64")

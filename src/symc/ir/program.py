@@ -171,8 +171,8 @@ class Program:
     """A whole program.  `outputs[i]` and `updates` name buffers.
 
     `outputs`: buffer numbers; an output that names a donated input's buffer returns that ndarray.
-    `updates`: (state slot, buffer number): the buffer is STAGED, or the slot's own STATE buffer when
-    the update is done in place.  `arena`: size entry, bytes.  `constants`: payloads, C order.
+    `updates`: (state slot, buffer number): the buffer is STAGED, or the slot's own STATE buffer
+    when the update is done in place.  `arena`: size entry, bytes.  `constants`: payloads, C order.
     `locations`: text of the user's `file:line` per node number.
     """
 
