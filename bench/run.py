@@ -32,9 +32,9 @@ def environment(threads: int) -> dict[str, str]:
     return kept | dict.fromkeys(POOLS, str(threads))
 
 
-def rows(workload: str, threads: int) -> Iterator[dict[str, object]]:
+def rows(workload: str, threads: int, clock: str) -> Iterator[dict[str, object]]:
     """Rows of one workload, as they are measured in a process of their own."""
-    command = [sys.executable, "-m", "bench.measure", workload, str(threads)]
+    command = [sys.executable, "-m", "bench.measure", workload, str(threads), clock]
     cores = sorted(os.sched_getaffinity(0))[:threads]
     with subprocess.Popen(
         command,
@@ -77,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("workload", nargs="*", help=f"of {', '.join(workloads())}; default all")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--clock", choices=("wall", "process"), default="wall")
     options = parser.parse_args()
     console = Console(width=160)
     table = Table("case", "threads", "symc", "peers", "best peer / symc", "asked", "")
@@ -86,7 +87,7 @@ def main() -> None:
         for threads in options.threads:
             found = []
             with console.status(f"{name}, {threads} thread(s)"):
-                for row in rows(name, threads):
+                for row in rows(name, threads, options.clock):
                     found.append(row)
                     short += not row["met"]
                     show(row, table, threads)
