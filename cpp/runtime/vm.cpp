@@ -389,6 +389,8 @@ bool Executable::launch_here(Frame &frame, std::size_t at) const {
   if (!shares(frame, l) || !Pool::instance()->run(region, frame.threads_, poller, result)) {
     result.cancelled = run_alone(region, l.ns, poller, result.status);
   }
+  /* A kernel numbers what can trap in it; users know lines, which the instruction has. */
+  result.status.node = static_cast<std::int32_t>(i.node);
   merge_status(frame.trap_, result.status);
   frame.stats.threads = std::max<std::uint64_t>(frame.stats.threads, result.threads);
   return result.cancelled;

@@ -119,7 +119,7 @@ def test_traps(kind: int, error: type[SymcError], words: str) -> None:
     b.kernel("trap", x, b.output("n"), dims=(int(kind),), traps=True)
     program = b.build()
     f = callable_of(load(program, object_code(TRAP)))
-    with pytest.raises(error, match=r"model\.py:2") as caught:
+    with pytest.raises(error, match=r"model\.py:1") as caught:
         f(np.ones(3, F32))
     assert type(caught.value) is error
     assert words in str(caught.value)
