@@ -43,9 +43,9 @@ class Model:
 
 
 MODELS = (
-    Model("softmax regression", (), rate=0.2, epochs=120),
-    Model("1 hidden layer of 500", (500,), rate=0.1, epochs=60),
-    Model("3 hidden layers of 1000", (1000, 1000, 1000), rate=0.05, epochs=20),
+    Model("softmax regression", (), rate=0.2, epochs=300),
+    Model("1 hidden layer of 500", (500,), rate=0.1, epochs=200),
+    Model("3 hidden layers of 1000", (1000, 1000, 1000), rate=0.05, epochs=60),
 )
 
 
