@@ -3,6 +3,9 @@
 `import symc as sc`; everything public is here.
 """
 
+from typing import Any
+
+from symc.frontend import spec as _spec
 from symc.frontend.activation import (
     log_softmax,
     logsumexp,
@@ -139,7 +142,6 @@ from symc.frontend.shared import (
 )
 from symc.frontend.spec import (
     Spec,
-    bfloat16,
     bool_,
     complex64,
     complex128,
@@ -199,6 +201,14 @@ from symc.ir.errors import (
 
 bool = bool_
 
+
+def __getattr__(name: str) -> Any:
+    """`sc.bfloat16`, which loads ml_dtypes."""
+    if name == "bfloat16":
+        return _spec.bfloat16
+    raise AttributeError(f"module 'symc' has no attribute {name!r}")
+
+
 __all__ = [
     "CompileError",
     "DTypeError",
@@ -232,7 +242,6 @@ __all__ = [
     "argmin",
     "asarray",
     "astype",
-    "bfloat16",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_or",

@@ -15,13 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from symc.frontend.spec import MAX_BYTES, SHORT_NAMES, short_name
+from symc.frontend.spec import MAX_BYTES, SHORT_NAMES, known, short_name
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcOverflowError, message
 from symc.ir.locations import here
 from symc.ir.types import TensorType
 
 Scalar = bool | int | float
-_DTYPES: Final = frozenset(SHORT_NAMES.values())
 _RANK_OF_KIND: Final = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
 
 
@@ -34,7 +33,7 @@ def as_array(value: Any, subject: str) -> np.ndarray:
     """Any array-like as a plain ndarray of a dtype that symc knows, in native byte order."""
     array = _as_ndarray(value, subject)
     native = array.dtype.newbyteorder("=")
-    if native not in _DTYPES:
+    if not known(native):
         raise DTypeError(
             message(
                 f"{subject}: unsupported dtype",

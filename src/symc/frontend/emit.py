@@ -39,6 +39,11 @@ def value_of(op: Op, operands: Sequence[Value], attrs: Attrs | None = None) -> V
 
 def result_dtype(operands: Sequence[Read]) -> tuple[np.dtype, bool]:
     """NumPy 2 promotion: the common dtype, and whether it is weak (all operands were)."""
+    strong = {x.dtype for x in operands if isinstance(x, Operand) and not x.weak}
+    if len(strong) == 1:
+        (dtype,) = strong
+        if len(operands) == 1 or is_float(dtype):  # which no weak operand can change
+            return dtype, False
     samples: list[Any] = [
         (x.dtype.type(0).item() if x.weak else x.dtype) if isinstance(x, Operand) else x
         for x in operands
@@ -112,6 +117,9 @@ def stretch(value: Value, shape: Shape) -> Value:
 
 def together(values: Sequence[Value], subject: str) -> list[Value]:
     """Values of one shape, each broadcast to the common one."""
+    first = values[0].type.shape
+    if all(value.type.shape == first for value in values):
+        return list(values)
     shape, needed = broadcast_shapes([value.type.shape for value in values], subject)
     stretched = [stretch(value, shape) for value in values]
     if needed:

@@ -204,7 +204,9 @@ class Jit(Inspectable):
         return variant.run(arrays)
 
     def _resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        arrays, _ = self._prepared(self._read(args, kwargs))
+        arrays, variant = self._prepared(self._read(args, kwargs))
+        if variant.loaded is not None:
+            variant.loaded.require_native()
         return tuple(arrays)
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:

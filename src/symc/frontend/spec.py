@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from itertools import count
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 
 from symc.ir import dims
@@ -30,7 +31,6 @@ uint16 = np.dtype(np.uint16)
 uint32 = np.dtype(np.uint32)
 uint64 = np.dtype(np.uint64)
 float16 = np.dtype(np.float16)
-bfloat16 = np.dtype(ml_dtypes.bfloat16)
 float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
 complex64 = np.dtype(np.complex64)
@@ -47,7 +47,6 @@ SHORT_NAMES: Final[dict[str, np.dtype]] = {
     "u32": uint32,
     "u64": uint64,
     "f16": float16,
-    "bf16": bfloat16,
     "f32": float32,
     "f64": float64,
     "c64": complex64,
@@ -55,6 +54,7 @@ SHORT_NAMES: Final[dict[str, np.dtype]] = {
 }
 _CANONICAL: Final = {dtype: dtype for dtype in SHORT_NAMES.values()}
 _NAMES: Final = {dtype: name for name, dtype in SHORT_NAMES.items()}
+_BFLOAT16: Final = ("bf16", "bfloat16")
 COMPILED: Final = frozenset(DTYPE_NAMES.values())
 MAX_BYTES: Final = 2**63 - 1
 
@@ -117,22 +117,42 @@ def _malformed(text: str, expected: str) -> ParseError:
     )
 
 
+@cache
+def _bfloat16() -> np.dtype:
+    """The dtype of ml_dtypes, which is loaded by the first use of the name."""
+    found: np.dtype = np.dtype(import_module("ml_dtypes").bfloat16)
+    return found
+
+
+def __getattr__(name: str) -> np.dtype:
+    if name == "bfloat16":
+        return _bfloat16()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def as_dtype(dtype: Any, *, subject: str = "dtype") -> np.dtype:
     """The NumPy dtype named by a short name, a NumPy name, a scalar type or a dtype object."""
     if isinstance(dtype, str) and dtype in SHORT_NAMES:
         return SHORT_NAMES[dtype]
+    if isinstance(dtype, str) and dtype in _BFLOAT16:
+        return _bfloat16()
     try:
         found: np.dtype = np.dtype(dtype).newbyteorder("=")
     except TypeError as error:
         raise _unknown(subject, dtype) from error
-    if dtype is None or found not in SHORT_NAMES.values():
+    if dtype is None or not known(found):
         raise _unknown(subject, dtype)
-    return _CANONICAL[found]
+    return _CANONICAL.get(found, found)
+
+
+def known(dtype: np.dtype) -> bool:
+    """Whether symc has a name for a dtype in native byte order."""
+    return dtype in _CANONICAL or dtype.name == _BFLOAT16[1]
 
 
 def short_name(dtype: np.dtype) -> str:
     """`f32`, `u8`, ...; NumPy's name for dtypes that symc does not know."""
-    return _NAMES.get(dtype, dtype.name)
+    return _BFLOAT16[0] if dtype.name == _BFLOAT16[1] else _NAMES.get(dtype, dtype.name)
 
 
 def _unknown(subject: str, dtype: Any) -> DTypeError:
