@@ -139,14 +139,14 @@ def one_hot(labels: Term, classes: int, dtype: np.dtype = F32) -> Term:
     return spread.eq(iota(shape, labels.rank, labels.dtype)).cast(dtype)
 
 
-def dot(a: Term, b: Term, contract: tuple[int, int] = (1, 0)) -> Term:
+def dot(a: Term, b: Term, contract: tuple[int, int] = (1, 0), order: str = "any") -> Term:
     """Product of two matrices over one axis of each."""
     attrs: Attrs = {
         "lhs_batch": (),
         "rhs_batch": (),
         "lhs_contract": (contract[0],),
         "rhs_contract": (contract[1],),
-        "order": "any",
+        "order": order,
     }
     return apply_op(ops.DOT, (a, b), attrs)
 
@@ -354,9 +354,8 @@ def _product(r: _Random) -> Term | None:
     for i in range(2):
         for j in range(2):
             if x.shape[i] == y.shape[j]:
-                return (
-                    make(ops.TANH, dot(x, y, (i, j))) if r.rng.random() < 0.5 else dot(x, y, (i, j))
-                )
+                product = dot(x, y, (i, j), "chain")
+                return make(ops.TANH, product) if r.rng.random() < 0.5 else product
     return None
 
 
