@@ -9,8 +9,10 @@ result. Tested against mpmath.
 from __future__ import annotations
 
 from symc.ir import ops
-from symc.ir.core import Function
+from symc.ir.core import Function, Node
+from symc.ir.ops import attributes
 from symc.ir.options import Options
+from symc.ir.term import Term
 from symc.ir.types import is_float
 from symc.passes.pattern import Apply, Build, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
@@ -53,6 +55,40 @@ def _float(m: Match) -> bool:
 
 def _row(name: str, left: Apply, right: Build) -> Rule:
     return Rule(name, left, right, licence="meaning", guard=_float)
+
+
+def _under(m: Match) -> Node:
+    """The node under the root."""
+    node = m.node.operands[0].node
+    assert node is not None
+    return node
+
+
+def _log_of_broadcast(m: Match) -> Term:
+    return m.make(ops.BROADCAST, m.make(ops.LOG, m["x"]), **_under(m).attrs)
+
+
+def _log_of_reshape(m: Match) -> Term:
+    return m.make(ops.RESHAPE, m.make(ops.LOG, m["x"]), **_under(m).attrs)
+
+
+def _log_of_sum_of_exp(m: Match) -> Term:
+    """max + log(sum(exp(x - max))), with 0 for a maximum that is not finite."""
+    x, axes = m["x"], attributes.integers(_under(m).attrs, "axes")
+    largest = m.make(ops.MAX, x, axes=axes)
+    finite = m.make(ops.ISFINITE, largest)
+    shift = m.make(ops.WHERE, finite, largest, m.constant(0.0))
+    kept = [axis for axis in range(x.rank) if axis not in axes]
+    spread = m.make(ops.BROADCAST, shift, shape=x.shape, axes=tuple(kept))
+    total = m.make(ops.SUM, m.make(ops.EXP, m.make(ops.SUB, x, spread)), axes=axes)
+    return m.make(ops.ADD, shift, m.make(ops.LOG, total))
+
+
+def _not_shifted(m: Match) -> bool:
+    """Whether a sum of exponentials may overflow: not yet over `x - something`, nor empty."""
+    x, axes = m["x"], attributes.integers(_under(m).attrs, "axes")
+    shifted = x.value.node is not None and x.value.node.op is ops.SUB
+    return _float(m) and not shifted and all(x.shape[axis] != 0 for axis in axes)
 
 
 RULES = RuleSet(
@@ -113,6 +149,15 @@ RULES = RuleSet(
             "exp_times_sigmoid_neg",
             Apply(ops.MUL, (_exp(X), _sigmoid(_neg(X)))),
             lambda m: m.make(ops.SIGMOID, m["x"]),
+        ),
+        _row("log_of_broadcast", _log(Apply(ops.BROADCAST, (X,))), _log_of_broadcast),
+        _row("log_of_reshape", _log(Apply(ops.RESHAPE, (X,))), _log_of_reshape),
+        Rule(
+            "log_of_sum_of_exp",
+            _log(Apply(ops.SUM, (_exp(X),))),
+            _log_of_sum_of_exp,
+            licence="meaning",
+            guard=_not_shifted,
         ),
         _row("power_0", _power(0.0), lambda m: m.constant(1.0)),
         _row("power_1", _power(1.0), lambda m: m["x"]),
