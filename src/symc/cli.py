@@ -25,7 +25,7 @@ from symc.ir.options import Options
 from symc.ir.parse import parse_function
 from symc.ir.text import print_function
 from symc.passes import MEANING, OPTIMISING, PASSES, run_passes
-from symc.runtime.cache import DiskCache
+from symc.runtime.cache import DiskCache, Usage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,12 +69,18 @@ def _doctor(_: argparse.Namespace) -> int:
         "machine": platform.machine(),
         "vector units": " ".join(name for name in known if name in flags.split()) or "unknown",
         "cache": f"{usage.directory} ({usage.entries} entries, {usage.bytes:,} bytes)",
-        "cache problem": usage.problem or "none",
+        "problem": _problem(usage),
         **self_check(),
     }
     for title, value in rows.items():
         print(f"{title:<14} {value}")
     return 0 if rows["kernel"] == "ok" else 1
+
+
+def _problem(usage: Usage) -> str:
+    """Why the cache is not used; a directory that nobody made yet is no problem."""
+    there = usage.directory.exists() or usage.directory.is_symlink()
+    return usage.problem if usage.problem is not None and there else "none"
 
 
 def _cache(options: argparse.Namespace) -> int:
@@ -83,7 +89,7 @@ def _cache(options: argparse.Namespace) -> int:
         case "stat":
             usage = disk.stat()
             print(f"{usage.directory}: {usage.entries} entries, {usage.bytes:,} bytes")
-            print(f"limit {usage.limit:,} bytes; problem: {usage.problem or 'none'}")
+            print(f"limit {usage.limit:,} bytes; problem: {_problem(usage)}")
         case "list":
             for stored in disk.list():
                 print(f"{stored.bytes:>10,}  {stored.name}")
@@ -93,12 +99,12 @@ def _cache(options: argparse.Namespace) -> int:
 
 
 def _opt(options: argparse.Namespace) -> int:
-    function = parse_function(options.file.read_text(encoding="utf-8"))
     names = tuple(name for name in options.passes.split(",") if name)
     unknown = [name for name in names if name not in PASSES]
     if unknown:
         print(f"symc: no pass {unknown[0]!r}; there are {', '.join(PASSES)}", file=sys.stderr)
         return 2
+    function = parse_function(options.file.read_text(encoding="utf-8"))
     for name in names:
         function = run_passes(function, (name,), Options())
         if options.print_after_all:
