@@ -325,6 +325,28 @@ def test_bad_inputs_lists():
         sc.function([], sc.zeros(x.shape[0]))
 
 
+def test_an_input_may_be_used_for_its_size_only():
+    x = sc.var("x", "f64[n]")
+    n = x.shape[0]
+    assert sc.function([x], n * 2 + sc.sum(0.0))(np.ones(3)) == 6
+    assert sc.function([x], sc.ones(n))(np.ones(3)).shape == (3,)
+    with pytest.raises(sc.MissingInputError, match=f"size n{HERE}"):
+        sc.function([], sc.add(n, 1))
+
+
+def test_fill_values_are_checked():
+    n = sc.var("x", "f64[n]").shape[0]
+    for shape in (3, n):
+        with pytest.raises(sc.DomainError, match=HERE):
+            sc.full(shape, float("nan"), dtype="i32")
+        with pytest.raises(sc.DTypeError, match=HERE):
+            sc.full(shape, "x")
+        with pytest.raises(sc.ShapeError, match=HERE):
+            sc.zeros((shape, -1))
+    with pytest.raises(sc.DTypeError, match=HERE):
+        sc.zeros("abc")
+
+
 def test_python_needs_a_value():
     x = sc.var("x", "f64[n]")
     for use, text in (

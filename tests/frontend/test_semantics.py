@@ -290,6 +290,22 @@ def test_compositions():
     same(on_oracle(lambda x: sc.tril(x) + sc.triu(x, k=1), a), a)
 
 
+def test_methods_of_ndarrays():
+    a = np.array([[0.5, 1.5, -1.0], [2.0, 0.0, 4.0]])
+    for f in (
+        lambda x: x.sum(axis=0), lambda x: x.max(), lambda x: x.mean(1), lambda x: x.reshape(3, -1),
+        lambda x: x.reshape((6,)), lambda x: x.transpose(), lambda x: x.transpose(1, 0),
+        lambda x: x.flatten(), lambda x: x.clip(0, 1), lambda x: x.dot(np.ones(3)),
+        lambda x: x.argmax(axis=1), lambda x: (x > 0).all(), lambda x: x.var(axis=0, ddof=1),
+        lambda x: np.zeros_like(x), lambda x: np.tril(x), lambda x: x.std(), lambda x: x.copy(),
+    ):  # fmt: skip
+        same(on_oracle(f, a), f(a), tolerance=1e-12)
+    x = sc.var("x", "f64[3]")
+    assert not hasattr(x, "sort")
+    with pytest.raises(AttributeError, match="no attribute 'sort'"):
+        x.sort()
+
+
 def test_numpy_functions_lead_to_symbolic_ones():
     a, b = np.array([0.5, 1.5]), np.array([2.0, 3.0])
     for f in (

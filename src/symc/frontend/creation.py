@@ -9,8 +9,9 @@ import numpy as np
 from symc.frontend import emit
 from symc.frontend.convert import as_array
 from symc.frontend.dims import Dim, as_shape, as_size
+from symc.frontend.dispatch import stands_for
 from symc.frontend.expr import Expr, lift
-from symc.frontend.operand import Operand, is_symbolic, operand
+from symc.frontend.operand import Operand, is_symbolic, operand, read
 from symc.frontend.spec import as_dtype, compiled_dtype, float64
 from symc.ir import dims, term
 from symc.ir.errors import DomainError, message
@@ -30,11 +31,22 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None) -> Any:
     sizes = as_shape(shape, "full")
     if not _symbolic(shape, fill_value):
         chosen = None if dtype is None else as_dtype(dtype, subject="full")
-        return np.full(sizes, fill_value, chosen)
+        return np.full(sizes, filling(fill_value, chosen), chosen)
     found = operand(fill_value, "full")
     if dtype is not None:
-        found = Operand(emit.cast(found, compiled_dtype(as_dtype(dtype), "full"), "full"))
+        wanted = compiled_dtype(as_dtype(dtype, subject="full"), "full")
+        found = Operand(emit.cast(read(fill_value, "full"), wanted, "full"))
     return Expr(Operand(emit.stretch(found.value, sizes)))
+
+
+def filling(value: Any, dtype: np.dtype | None) -> np.ndarray:
+    """A concrete fill value, checked."""
+    array = as_array(value, "full")
+    if dtype is not None and dtype.kind in "iu" and not np.isfinite(array).all():
+        raise DomainError(
+            message("full: not an integer", got=value, expected=dtype.name, where=here())
+        )
+    return array
 
 
 def zeros(shape: Any, *, dtype: Any = None) -> Any:
@@ -52,22 +64,26 @@ def empty(shape: Any, *, dtype: Any = None) -> Any:
     return zeros(shape, dtype=dtype)
 
 
+@stands_for(np.full_like)
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None) -> Any:
     """`fill_value` in the shape, and unless given the dtype, of x."""
     like = x if is_symbolic(x) else as_array(x, "full_like")
     return full(like.shape, fill_value, dtype=like.dtype if dtype is None else dtype)
 
 
+@stands_for(np.zeros_like)
 def zeros_like(x: Any, /, *, dtype: Any = None) -> Any:
     """Zeros in the shape, and unless given the dtype, of x."""
     return full_like(x, 0, dtype=dtype)
 
 
+@stands_for(np.ones_like)
 def ones_like(x: Any, /, *, dtype: Any = None) -> Any:
     """Ones in the shape, and unless given the dtype, of x."""
     return full_like(x, 1, dtype=dtype)
 
 
+@stands_for(np.empty_like)
 def empty_like(x: Any, /, *, dtype: Any = None) -> Any:
     """Zeros in the shape, and unless given the dtype, of x."""
     return full_like(x, 0, dtype=dtype)
@@ -167,11 +183,13 @@ def _band(x: Any, k: int, subject: str, *, below: bool) -> Any:
     return Expr(Operand(term.where(inside, own, zero).value))
 
 
+@stands_for(np.tril)
 def tril(x: Any, /, *, k: int = 0) -> Any:
     """x with zeros above diagonal `k` of the last two axes."""
     return _band(x, k, "tril", below=True)
 
 
+@stands_for(np.triu)
 def triu(x: Any, /, *, k: int = 0) -> Any:
     """x with zeros below diagonal `k` of the last two axes."""
     return _band(x, k, "triu", below=False)

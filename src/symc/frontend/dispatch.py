@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from symc.frontend import eager
 from symc.frontend.operand import is_symbolic
-from symc.frontend.protocols import STANDS_FOR
+from symc.frontend.protocols import METHODS, STANDS_FOR
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +32,23 @@ def array_function(*stands_for: Callable[..., Any]) -> Callable[[F], F]:
         return function  # type: ignore[return-value]
 
     return declare
+
+
+def stands_for(*numpy_functions: Callable[..., Any]) -> Callable[[F], F]:
+    """Declare a function that decides by itself what is symbolic, and its names in NumPy."""
+
+    def declare(function: F) -> F:
+        for numpy_function in numpy_functions:
+            STANDS_FOR[numpy_function] = function
+        return function
+
+    return declare
+
+
+def method(function: F) -> F:
+    """Declare an array function to be a method of symbolic values too, as it is of ndarrays."""
+    METHODS[function.__name__] = function
+    return function
 
 
 def _mentions(argument: Any) -> bool:

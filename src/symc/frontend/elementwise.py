@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from symc.frontend import emit
-from symc.frontend.dispatch import array_function
+from symc.frontend.dispatch import array_function, method
 from symc.frontend.expr import Expr, lift, power
 from symc.frontend.operand import Operand, operand
 from symc.ir import ops, term
@@ -114,6 +114,7 @@ def trunc(x: Any, /) -> Expr:
     return _rounding(ops.TRUNC, "trunc", x)
 
 
+@method
 @array_function(np.round, np.rint)
 def round(x: Any, /) -> Expr:
     """The nearest whole number, halves to even."""
@@ -214,6 +215,7 @@ def minimum(x1: Any, x2: Any, /) -> Expr:
     return Expr(emit.arithmetic(ops.MINIMUM, ops.AND, "minimum", x1, x2))
 
 
+@method
 @array_function(np.clip)
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Expr:
     """x held between `min` and `max`, in the dtype of x; None leaves a side open."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -373,6 +374,13 @@ class Expr:
                 advice=advice,
             )
         )
+
+    def __getattr__(self, name: str) -> Any:
+        """The methods that ndarrays have: `x.sum(axis=0)`, `x.reshape(2, -1)`, ..."""
+        found = protocols.METHODS.get(name)
+        if found is None:
+            raise AttributeError(f"a symbolic array has no attribute {name!r}")
+        return partial(found, self)
 
     # Protocols of NumPy and the Array API.
 

@@ -23,7 +23,7 @@ from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.settings import resolve
 from symc.frontend.shared import Shared
 from symc.frontend.spec import short_name
-from symc.frontend.trace import Update, accepted, build
+from symc.frontend.trace import Update, accepted, build, symbols_of
 from symc.frontend.variables import Variable
 from symc.ir.core import Value, reachable
 from symc.ir.entry import InputInfo
@@ -201,7 +201,7 @@ def _check_used(
             message("on_unused_input", got=repr(on_unused_input), expected=_UNUSED, where=here())
         )
     nodes, free = reachable(results)
-    sizes = frozenset().union(*(value.type.symbols() for node in nodes for value in node.results))
+    sizes = frozenset().union(*map(symbols_of, nodes))
     for value in inputs:
         if value in free or value.type.symbols() & sizes:
             continue

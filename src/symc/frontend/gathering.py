@@ -8,7 +8,7 @@ import numpy as np
 
 from symc.frontend import axes as axis_numbers
 from symc.frontend import constraints, emit
-from symc.frontend.dispatch import array_function
+from symc.frontend.dispatch import array_function, method
 from symc.frontend.expr import Expr
 from symc.frontend.operand import Operand, operand
 from symc.ir import ops
@@ -37,6 +37,7 @@ def _checked(index: Operand, mode: str, subject: str) -> Operand:
     return index
 
 
+@method
 @array_function(np.take)
 def take(x: Any, indices: Any, /, *, axis: int | None = None, mode: str = "raise") -> Expr:
     """Whole slices of x at `indices` along `axis` (None: of the flattened x).

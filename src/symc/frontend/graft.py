@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from symc.frontend import constraints
 from symc.frontend.emit import value_of
+from symc.frontend.trace import attr_symbols
 from symc.ir import dims, ops
 from symc.ir.build import apply
 from symc.ir.core import Attr, Constraint, Node, Value, reachable
@@ -47,16 +48,8 @@ def _touched(node: Node, current: Mapping[Value, Value], sizes: Sizes) -> bool:
     if any(operand in current for operand in node.operands):
         return True
     return bool(sizes) and any(
-        symbol.name in sizes for attr in node.attrs.values() for symbol in _symbols(attr)
+        symbol.name in sizes for attr in node.attrs.values() for symbol in attr_symbols(attr)
     )
-
-
-def _symbols(attr: Attr) -> frozenset[dims.Symbol]:
-    if isinstance(attr, dims.Dim):
-        return symbols(attr)
-    if isinstance(attr, tuple):
-        return frozenset().union(*map(_symbols, attr))
-    return frozenset()
 
 
 def _attr(value: Attr, sizes: Sizes) -> Attr:

@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.frontend import axes as axis_numbers
 from symc.frontend import contract, emit
-from symc.frontend.dispatch import array_function
+from symc.frontend.dispatch import array_function, method
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand, operand
 from symc.ir import ops
@@ -24,6 +24,7 @@ def matmul(x1: Any, x2: Any, /) -> Expr:
     return Expr(contract.matmul(x1, x2))
 
 
+@method
 @array_function(np.dot)
 def dot(x1: Any, x2: Any, /) -> Expr:
     """NumPy's dot: product with a scalar, else the last axis of x1 with the second last of x2."""

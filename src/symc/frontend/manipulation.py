@@ -11,7 +11,7 @@ import numpy as np
 from symc.frontend import axes as axis_numbers
 from symc.frontend import constraints, emit
 from symc.frontend.dims import Dim, as_shape, as_size
-from symc.frontend.dispatch import array_function
+from symc.frontend.dispatch import array_function, method
 from symc.frontend.emit import shape_text
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand, operand, read
@@ -105,6 +105,7 @@ def moveaxis(x: Any, /, source: int, destination: int) -> Expr:
     return _same(Term(found.value).move_axis(start, end), found)
 
 
+@method
 @array_function(np.swapaxes)
 def swapaxes(x: Any, /, axis1: int, axis2: int) -> Expr:
     """Two axes exchanged."""
@@ -127,6 +128,7 @@ def expand_dims(x: Any, /, axis: int | Sequence[int] = 0) -> Expr:
     return _same(Term(found.value).reshape(shape), found)
 
 
+@method
 @array_function(np.squeeze)
 def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Expr:
     """Without the given axes, whose sizes must be 1; None: all axes of size 1."""
@@ -376,6 +378,7 @@ def tile(x: Any, /, repetitions: Any) -> Expr:
     return _same(wide.reshape(shape), found.__symc_operand__())
 
 
+@method
 @array_function(np.repeat)
 def repeat(x: Any, /, repeats: Any, axis: int | None = None) -> Expr:
     """Each element repeated `repeats` times (one number for all) along `axis`; None flattens."""

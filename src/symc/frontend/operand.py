@@ -20,7 +20,7 @@ from symc.frontend.spec import compiled_dtype
 from symc.ir import ops
 from symc.ir.build import apply
 from symc.ir.core import Value
-from symc.ir.errors import DTypeError, SymcOverflowError, message
+from symc.ir.errors import DomainError, DTypeError, SymcOverflowError, message
 from symc.ir.locations import Location, here
 from symc.ir.types import I64, Literal, TensorType
 
@@ -136,6 +136,8 @@ def constant(number: Scalar, dtype: np.dtype, subject: str) -> Value:
                 where=here(),
             )
         ) from error
+    except ValueError as error:
+        raise DomainError(message(f"{subject}: {error}", got=number, where=here())) from error
     return inline(array)
 
 

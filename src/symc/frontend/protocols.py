@@ -15,6 +15,9 @@ from symc.ir.locations import here
 
 STANDS_FOR: Final[dict[Callable[..., Any], Callable[..., Any]]] = {}
 
+# Methods that symbolic values have beside those of the Array API, because ndarrays have them.
+METHODS: Final[dict[str, Callable[..., Any]]] = {}
+
 
 def ufunc(called: Any, method: str, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What `__array_ufunc__` answers."""

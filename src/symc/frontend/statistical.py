@@ -12,7 +12,7 @@ import numpy as np
 
 from symc.frontend import axes as axis_numbers
 from symc.frontend import constraints, emit
-from symc.frontend.dispatch import array_function
+from symc.frontend.dispatch import array_function, method
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand, operand, size_value
 from symc.frontend.spec import as_dtype, compiled_dtype
@@ -46,6 +46,7 @@ def _accumulated(subject: str, x: Any, dtype: Any) -> Operand:
     return found
 
 
+@method
 @array_function(np.sum)
 def sum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Expr:
     """The sum over `axis`; 0 over nothing."""
@@ -54,6 +55,7 @@ def sum(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) 
     return Expr(Operand(reduction(ops.SUM, found.value, axes, keepdims), found.weak))
 
 
+@method
 @array_function(np.prod)
 def prod(x: Any, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Expr:
     """The product over `axis`; 1 over nothing."""
@@ -91,12 +93,14 @@ def _extreme(op: Op, logical: Op, subject: str, x: Any, axis: Any, keepdims: boo
     return Expr(Operand(constraints.attach(made, needed), found.weak))
 
 
+@method
 @array_function(np.max, np.amax)
 def max(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """The largest over `axis`, NaN when one is; DomainError over nothing."""
     return _extreme(ops.MAX, ops.ANY, "max", x, axis, keepdims)
 
 
+@method
 @array_function(np.min, np.amin)
 def min(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """The smallest over `axis`, NaN when one is; DomainError over nothing."""
@@ -119,18 +123,21 @@ def _position(op: Op, subject: str, x: Any, axis: Any, keepdims: bool) -> Expr:
     return Expr(Operand(constraints.attach(reduction(op, value, axes, keepdims), needed)))
 
 
+@method
 @array_function(np.argmax)
 def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Expr:
     """Where the largest is (the first of equals, the first NaN), as i64; axis=None: row-major."""
     return _position(ops.ARGMAX, "argmax", x, axis, keepdims)
 
 
+@method
 @array_function(np.argmin)
 def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Expr:
     """Where the smallest is (the first of equals, the first NaN), as i64; axis=None: row-major."""
     return _position(ops.ARGMIN, "argmin", x, axis, keepdims)
 
 
+@method
 @array_function(np.any)
 def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """Whether some element is not 0."""
@@ -139,6 +146,7 @@ def any(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     return Expr(Operand(reduction(ops.ANY, value, axes, keepdims)))
 
 
+@method
 @array_function(np.all)
 def all(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """Whether every element is not 0."""
@@ -158,6 +166,7 @@ def count_of(sizes: tuple[Size, ...]) -> Expr:
     return Expr(Operand(size_value(size_product(sizes)), weak=True))
 
 
+@method
 @array_function(np.mean)
 def mean(x: Any, /, axis: Any = None, keepdims: bool = False) -> Expr:
     """The mean over `axis`; NaN over nothing."""
@@ -179,6 +188,7 @@ def variance(x: Any, /, axis: Any = None, correction: float = 0.0, keepdims: boo
     return total / (count - correction if correction else count)
 
 
+@method
 @array_function(np.std)
 def std(x: Any, /, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Expr:
     """The square root of the variance."""

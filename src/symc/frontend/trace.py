@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from symc.frontend import constraints
 from symc.frontend.operand import CapturedValue, StateValue, VarValue
-from symc.ir.core import Function, Node, Value, reachable
-from symc.ir.dims import Symbol, symbols
+from symc.ir.core import Attr, Function, Node, Value, reachable
+from symc.ir.dims import Dim, Symbol, symbols
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import MissingInputError, TracerError, message
 from symc.ir.locations import here
@@ -126,22 +127,44 @@ def _check_bound(name: str, params: Sequence[Value], nodes: Sequence[Node]) -> N
             found = symbols(size)
             if len(found) == 1 and str(size) == next(iter(found)).name:
                 bound |= found
-    seen: set[TensorType] = set()
-    for value in (*params, *(result for node in nodes for result in node.results)):
-        if value.type in seen:
-            continue
-        seen.add(value.type)
-        missing = value.type.symbols() - bound
+    for node in nodes:
+        missing = symbols_of(node) - bound
         if missing:
-            raise _unbound(name, value, min(symbol.name for symbol in missing))
+            raise _unbound(name, node, min(symbol.name for symbol in missing))
+    for param in params:
+        missing = param.type.symbols() - bound
+        if missing:
+            raise _unbound(name, param, min(symbol.name for symbol in missing))
 
 
-def _unbound(name: str, value: Value, missing: str) -> MissingInputError:
-    place = here() if value.node is None else value.node.locations[0]
+def symbols_of(node: Node) -> frozenset[Symbol]:
+    """The names in a node's result types and attributes."""
+    found = frozenset().union(*(_type_symbols(result.type) for result in node.results))
+    for attr in node.attrs.values():
+        found |= attr_symbols(attr)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _type_symbols(type: TensorType) -> frozenset[Symbol]:
+    return type.symbols()
+
+
+def attr_symbols(attr: Attr) -> frozenset[Symbol]:
+    """The names in an attribute."""
+    if isinstance(attr, Dim):
+        return symbols(attr)
+    if isinstance(attr, tuple):
+        return frozenset().union(*map(attr_symbols, attr))
+    return frozenset()
+
+
+def _unbound(name: str, source: Node | Value, missing: str) -> MissingInputError:
+    place = source.locations[0] if isinstance(source, Node) else here()
     return MissingInputError(
         message(
             f"{name}: no input has the size {missing}",
-            got=f"a value of type {value.type}",
+            got=source,
             expected=f"an input with an axis of size {missing}",
             where=place,
             advice="add the variable that the size comes from to the inputs",
