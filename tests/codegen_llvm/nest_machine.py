@@ -72,6 +72,7 @@ class Machine:
         self.compiled = compile_nests([nest], target)
         self.loaded = Loaded(self.compiled)
         self.launches = self.compiled.launches[0]
+        self.cancelled = False
         self.kernels = [self.loaded.kernel(launch.symbol) for launch in self.launches]
 
     def size(self, size, dims):
@@ -99,6 +100,8 @@ class Machine:
             for array, buffer in zip(arrays, buffers, strict=False)
         ]
         fields = status.tobytes()
+        if code == abi.CANCELLED:
+            return results, abi.CANCELLED
         assert (code == abi.TRAPPED) == (int.from_bytes(fields[:4], "little") != 0)
         node = int.from_bytes(fields[4:8], "little")
         trap = Trap(node, int(status[2]), int(status[3])) if code else None
@@ -112,6 +115,8 @@ class Machine:
         need = self.size(launch.scratch, dims)
         scratch = Guarded(-(-need // 64) * 64)
         context = (ctypes.c_int64 * 6)()
+        cancel = ctypes.c_int32(int(self.cancelled))
+        context[abi.CTX_CANCEL // 8] = ctypes.addressof(cancel)
         context[abi.CTX_STATUS // 8] = status.ctypes.data
         context[abi.CTX_SCRATCH // 8] = scratch.address
         context[abi.CTX_SCRATCH_BYTES // 8] = need

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codegen_llvm.nest_maker import agree, body, operand, reduction
+from symc.codegen_llvm import abi
 from symc.ir.affine import Affine, IndexMap, identity, select
 from symc.ir.dims import symbol
 from symc.ir.nest import Load, MapStage, Nest, Store
@@ -295,3 +296,14 @@ def test_stages_without_outer_axes_become_kernels_of_their_own(rng):
     )
     machine = agree(Nest("centre", operands, (), (summed, centred)), rng)
     assert len(machine.launches) == 3
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,)])
+def test_long_reductions_can_be_cancelled(axes, rng):
+    shape = (20_000, 3) if axes == (0,) else (3, 20_000)
+    machine = agree(reduction(shape, axes, "f4", "sum"), rng)
+    machine.cancelled = True
+    x, y = np.ones(shape, "f4"), np.full(3, 7, "f4")
+    results, code = machine.run([x, y])
+    assert code == abi.CANCELLED
+    assert np.all(results[1] == 7)

@@ -31,6 +31,7 @@ STATUS_STEP = 8
 STATUS_INDEX = 16
 STATUS_VALUE = 24
 
+CANCELLED = 1  # what a kernel returns when it saw the cancel flag and left
 TRAPPED = 2  # what a kernel returns after it wrote the status record
 
 BEGIN = Reg("%begin", "i64")
@@ -46,6 +47,7 @@ class KernelEmitter(Emitter):
         self._sizes = SizeEmitter(self.at_entry, symbols)
         self._buffers: dict[int, Reg] = {}
         self._result: Reg | None = None
+        self._cancel: Reg | None = None
 
     def at_entry(self, type: str, rhs: str) -> Reg:
         """Write `%fresh = rhs` into the entry block."""
@@ -68,6 +70,17 @@ class KernelEmitter(Emitter):
         """The pointer stored at `offset` of the context."""
         at = self.at_entry("ptr", f"getelementptr i8, ptr %ctx, i64 {offset}")
         return self.at_entry("ptr", f"load ptr, ptr {at.name}, align 8")
+
+    def poll(self) -> None:
+        """Leave the kernel here if the call was cancelled."""
+        if self._cancel is None:
+            self._cancel = self.context(CTX_CANCEL)
+        seen = self.emit("i32", f"load volatile i32, {self._cancel}, align 4")
+        leave, stay = self.new_label("leave"), self.new_label("stay")
+        self.branch(self.emit("i1", f"icmp ne {seen}, 0"), leave, stay)
+        self.open(leave)
+        self.line(f"ret i32 {CANCELLED}")
+        self.open(stay)
 
     def slot(self, type: str) -> Reg:
         """A place of `type` on the stack, aligned for vectors."""

@@ -17,7 +17,7 @@ from types import MappingProxyType
 import numpy as np
 
 from symc.codegen_llvm.abi import KernelEmitter
-from symc.codegen_llvm.contract.size import add, mul, offset
+from symc.codegen_llvm.contract.size import add, as_reg, mul, offset
 from symc.codegen_llvm.contract.spec import Size as Extent
 from symc.codegen_llvm.indirect import checked_scalar, inside_scalar
 from symc.codegen_llvm.lanes import Lanes
@@ -27,6 +27,7 @@ from symc.codegen_llvm.text import Reg
 from symc.codegen_llvm.vector_access import VectorAccess
 from symc.ir.affine import Affine
 from symc.ir.core import Node, Value, reachable
+from symc.ir.dims import prove_le, size_product
 from symc.ir.types import Literal
 
 Axes = tuple[int, ...]
@@ -63,7 +64,8 @@ class StageBody:
     """One stage under construction.
 
     `base(access)` gives the address of element 0 of the operand.  `writes`: those whose results are
-    wanted, in the order in which `vector` returns them.
+    wanted, in the order in which `vector` returns them.  What stands above loops that may run no
+    time at all reads and reports nothing then (`_runs`).
     """
 
     def __init__(
@@ -88,6 +90,15 @@ class StageBody:
         self._entered: list[tuple[dict[Access, Reg], dict[Access, Reg | None]]] = []
         self.values: dict[Value, Lanes] = {}
         self._plan()
+        self._runs: Reg | None = None
+        inner = [work.sizes[axis] for axes in loops.levels[1:] for axis in axes]
+        if not all(prove_le(1, size) for size in inner) and self._hoists():
+            points = as_reg(self.k.size(size_product(tuple(inner))))
+            self._runs = self.k.at_entry("i1", f"icmp ne {points}, 0")
+
+    def _hoists(self) -> bool:
+        """Whether something is read above the innermost loop."""
+        return any(self.access_level(access) < self.loops.last for access in self.accesses)
 
     def _plan(self) -> None:
         nodes, _ = reachable(self.results)
@@ -178,7 +189,7 @@ class StageBody:
             if self.access_level(term.index) == level < self.loops.last:
                 number = self._scalar(term.index)
                 point = self.evaluate(term.point)
-                checked, usable = checked_scalar(self.k, term, number, point)
+                checked, usable = checked_scalar(self.k, term, (number, point), self._runs)
                 step = mul(self.k, checked, mul(self.k, self.k.size(term.stride), item))
                 pointer = offset(self.k, pointer, step)
                 valid = self.memory_and(valid, usable)
@@ -189,7 +200,8 @@ class StageBody:
         return self.memory.both(left, right)
 
     def _scalar(self, access: Access) -> Reg:
-        return self.memory.read_scalar(self.pointers[access], access.dtype, self.valid[access])
+        valid = self.memory_and(self.valid[access], self._runs)
+        return self.memory.read_scalar(self.pointers[access], access.dtype, valid)
 
     def _read_invariant(self, load: Access) -> Lanes:
         lanes = self.memory.splat(self._scalar(load))

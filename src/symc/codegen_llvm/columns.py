@@ -104,6 +104,7 @@ class _ColumnReduction:
         blocks = ceil_div(k, count, BLOCK)
         several = k.emit("i1", f"icmp sgt {as_reg(blocks)}, 1")
         with k.loop(Reg("0", "i64"), as_reg(blocks), Reg("1", "i64")) as loop:
+            k.poll()
             start = k.emit("i64", f"mul {loop.index}, {BLOCK}")
             end = least(k, add(k, start, BLOCK), count)
             self._block(start, end)

@@ -94,6 +94,7 @@ class Epilogue:
         batch, rows, columns = (shape.axes(tag) for tag in "bmn")
         work = replace(shape.work, loads=shape.work.loads[2:])
         work = picked(work, [*batch, *rows, *columns])
+        work = replace(work, sizes=(*work.sizes[:-1], 1)) if columns else work  # never empty here
         if not columns:
             work = replace(
                 work.map(lambda form: Affine((*form.factors, 1), form.offset)),

@@ -21,13 +21,13 @@ from symc.codegen_llvm.lanes import Lanes, LlvmBuilder
 from symc.codegen_llvm.space import Indirect
 from symc.codegen_llvm.text import Reg
 from symc.ir.dims import prove_le
+from symc.ir.program import Trap
 
 if TYPE_CHECKING:
     from symc.codegen_llvm.abi import KernelEmitter
 
 I64 = np.dtype(np.int64)
 _PARAMETERS = "ptr %status, i32 %node, i64 %index, i64 %value"
-TRAP_INDEX = 1  # the status code of an index out of range
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,22 @@ def _clamp(builder: LlvmBuilder, index: Lanes, last: Lanes) -> Lanes:
 
 
 def checked_scalar(
-    k: KernelEmitter, term: Indirect, number: Reg, point: Extent
+    k: KernelEmitter, term: Indirect, read: tuple[Reg, Extent], runs: Reg | None
 ) -> tuple[Reg, Reg | None]:
-    """A scalar index in range as i64, and the i1 condition under which it may be accessed."""
+    """A scalar index in range as i64, and the i1 condition under which it may be accessed.
+
+    `read`: the index and its position; `runs`: whether it is used at all, so that it may trap.
+    """
     builder = LlvmBuilder(k, 1)
+    number, point = read
     index = builder.cast(Lanes(number.name, term.index.dtype), I64)
     size = Lanes(as_reg(k.size(term.size)).name, I64)
     checked = check(builder, term, index, size)
     if checked.offends is not None:
-        with k.when(builder.reg(checked.offends)):
+        offends = builder.reg(checked.offends)
+        if runs is not None:
+            offends = k.emit("i1", f"and {offends}, {runs.name}")
+        with k.when(offends):
             report(k, term, as_reg(point), builder.reg(index))
     usable = None if checked.usable is None else builder.reg(checked.usable)
     return builder.reg(checked.index), usable
@@ -115,7 +122,7 @@ def _trap_function() -> str:
             "  %take = or i1 %none, %below",
             "  br i1 %take, label %write, label %done",
             "write:",
-            f"  store i32 {TRAP_INDEX}, ptr %status",
+            f"  store i32 {Trap.INDEX.value}, ptr %status",
             "  store i32 %node, ptr %pnode",
             "  store i64 %index, ptr %pindex",
             "  store i64 %value, ptr %pvalue",

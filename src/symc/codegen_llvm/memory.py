@@ -152,6 +152,8 @@ class VectorMemory:
             return self.load(pointer, dtype)
         if stride == 1 and inside is not None and dtype.itemsize >= 4:
             return self.load_masked(pointer, dtype, self.mask(inside))
+        if inside is None and stride == -1:
+            return self._reversed(self.load(self._back(pointer, dtype), dtype))
         if inside is None:
             return self._load_steps(pointer, dtype, stride)
         steps = self.clamped_iota(inside)
@@ -159,6 +161,15 @@ class VectorMemory:
             by = self.splat_extent(stride)
             steps = self.k.emit(steps.type, f"mul {steps}, {by.name}")
         return self.gather(pointer, steps, dtype, None)
+
+    def _back(self, pointer: Reg, dtype: Type) -> Reg:
+        """The address of the last of `width` elements that go backwards from `pointer`."""
+        return offset(self.k, pointer, -(self.width - 1) * dtype.itemsize)
+
+    def _reversed(self, memory: Reg) -> Reg:
+        picks = ", ".join(f"i32 {i}" for i in reversed(range(self.width)))
+        order = f"<{self.width} x i32> <{picks}>"
+        return self.k.emit(memory.type, f"shufflevector {memory}, {memory.type} poison, {order}")
 
     def _load_steps(self, pointer: Reg, dtype: Type, stride: Extent) -> Reg:
         step = mul(self.k, stride, dtype.itemsize)
@@ -206,6 +217,15 @@ class VectorMemory:
             self._store_pieces(pointer, memory, dtype, inside)
         elif stride == 1 and isinstance(inside, Reg) and dtype.itemsize >= 4:
             self._store_masked(pointer, memory, dtype, self.mask(inside))
+        elif stride == -1 and inside is None:
+            back = self._back(pointer, dtype)
+            self.k.line(f"store {self._reversed(memory)}, {back}, align {dtype.itemsize}")
+        elif inside is None:
+            step = mul(self.k, stride, dtype.itemsize)
+            for lane in range(self.width):
+                element = memory_type(dtype)
+                part = self.k.emit(element, f"extractelement {memory}, i64 {lane}")
+                self._store_step(pointer, mul(self.k, step, lane), part)
         else:
             step = mul(self.k, stride, dtype.itemsize)
             self.each_lane(

@@ -166,6 +166,7 @@ class RowReduction:
         blocks = ceil_div(k, sub(k, high, low), BLOCK)
         several = k.emit("i1", f"icmp sgt {as_reg(blocks)}, 1")
         with k.loop(i64(0), as_reg(blocks), i64(1)) as loop:
+            k.poll()
             step = k.emit("i64", f"mul {loop.index}, {BLOCK}")
             start = add(k, low, step)
             self._block(start, least(k, add(k, start, BLOCK), high))
