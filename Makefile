@@ -2,6 +2,8 @@
 # PYTHON=... chooses the interpreter (3.11 or newer) that .venv is made from.
 
 VENV   ?= .venv
+# The peers want other versions of what symc builds on, so they live apart.
+BENCH  ?= .venv-bench
 JOBS   ?= 2
 WERROR ?= OFF
 
@@ -76,8 +78,8 @@ sanitize: $(VENV)/.deps | build/ ## C++ tests under ASan+UBSan, then TSan
 	$(call SANITIZE,address$(,)undefined,asan)
 	$(call SANITIZE,thread,tsan,$(FIXED))
 
-bench: build $(VENV)/.bench ## time the workloads of bench/ against their peers
-	@$(PY) -m bench.run
+bench: $(BENCH)/.built ## time the workloads of bench/ against their peers: make bench WORKLOADS=calls
+	@$(BENCH)/bin/python -m bench.run $(WORKLOADS)
 
 fuzz: build ## random programs for a while: make fuzz EXAMPLES=100000
 	@HYPOTHESIS_PROFILE=fuzz SYMC_FUZZ_EXAMPLES=$(or $(EXAMPLES),10000) $(PYTEST) tests/fuzz
@@ -106,10 +108,22 @@ $(PY):
 # Stamps: what is installed for which lists of pyproject.toml.
 $(VENV)/.deps: INSTALL = build core test
 $(VENV)/.dev: INSTALL = build core test dev
-$(VENV)/.bench: INSTALL = bench
-$(VENV)/.deps $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(PY)
+$(VENV)/.deps $(VENV)/.dev: pyproject.toml | $(PY)
 	@echo "== installing requirements: $(INSTALL)"
 	@$(PY) -c "$$REQUIREMENTS" $(INSTALL) | xargs $(PIP) install -qq
+	@touch $@
+
+$(BENCH)/.bench: pyproject.toml
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@echo "== installing peers"
+	@$(BENCH)/bin/python -c "$$REQUIREMENTS" build core bench | \
+	    xargs $(BENCH)/bin/python -m pip --disable-pip-version-check install -qq
+	@touch $@
+
+$(BENCH)/.built: $(BENCH)/.bench CMakeLists.txt $(wildcard cmake/*) $(CPP)
+	@echo "== building symc beside its peers"
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation \
+	    --no-deps --config-settings=build-dir=build/bench -e .
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.deps CMakeLists.txt tests/cpp/CMakeLists.txt $(wildcard cmake/*) $(CPP)
