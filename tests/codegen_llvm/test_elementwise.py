@@ -174,3 +174,15 @@ def test_functions_used_often_are_written_once():
 
     text = compile_nests([elementwise((64,), ["f4", "f4"], ["f4"], build)]).llvm
     assert text.count("define internal <8 x float> @symc.tanh") == 1 or "@symc.tanh" in text
+
+
+def test_fills_that_compare_equal_are_told_apart():
+    view = IndexMap(1, (Affine((1,), -1),), (0,))
+    function = body(["f4"], lambda op, x: (x,))
+    nests = []
+    for fill in (0.0, -0.0, 0.0):
+        stage = MapStage((), (Load(0, view, fill=fill),), (), function, (Store(1, identity(1)),))
+        operands = (operand("x", "f4", (9,)), operand("y", "f4", (9,), "out"))
+        nests.append(Nest("pad", operands, (9,), (stage,)))
+    first, second, third = (made[0].symbol for made in compile_nests(nests).launches)
+    assert first == third != second

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from symc.ir.core import Function, Value
-from symc.ir.nest import MapStage, Nest, Stage
+from symc.ir.nest import Load, MapStage, Nest, Stage
 
 
 def nest_key(nest: Nest) -> Hashable:
@@ -19,12 +19,17 @@ def nest_key(nest: Nest) -> Hashable:
 
 
 def _stage_key(stage: Stage) -> Hashable:
-    body = _function_key(stage.body)
+    body = _function_key(stage.body), tuple(map(_fill_key, stage.loads))
     if isinstance(stage, MapStage):
         return (stage.inner, stage.loads, stage.indices, body, stage.stores)
     sizes = (stage.batch, stage.m, stage.n, stage.k)
     sums = (stage.lhs, stage.rhs, stage.dtype, stage.order)
     return (sizes, sums, stage.loads, body, stage.stores)
+
+
+def _fill_key(load: Load) -> Hashable:
+    """-0.0 equals 0.0 and True equals 1, but they are not the same constants."""
+    return repr(load.fill)
 
 
 def _function_key(function: Function) -> Hashable:

@@ -192,7 +192,7 @@ def _by_columns(owner: NestKernels, plan: Schedule) -> None:
             bounds = (0, extent)
         panel = Panel(bounds, 1, plan.width, plan.chunk)
         cost = emit_columns(kernel.parts(), works[0], panel, {})
-        kernel.close(plan.blocks, _cost(cost, plan.width, _elements(plan, plan.chunk)))
+        kernel.close(plan.blocks, _cost(cost, plan, plan.chunk))
         return
     cost = 0
     with k.loop(BEGIN, END, i64(1)) as block:
@@ -205,7 +205,7 @@ def _by_columns(owner: NestKernels, plan: Schedule) -> None:
         parts = kernel.parts(plan.chunk, low)
         for work in works:
             cost += emit_columns(parts, work, panel, dict(enumerate(prefix)))
-    kernel.close(plan.blocks, _cost(cost, plan.width, _elements(plan, plan.chunk)))
+    kernel.close(plan.blocks, _cost(cost, plan, plan.chunk))
 
 
 def _by_rows(owner: NestKernels, plan: Schedule) -> None:
@@ -218,7 +218,7 @@ def _by_rows(owner: NestKernels, plan: Schedule) -> None:
         parts = kernel.parts()
         for work in space.works:
             cost += emit_rows(parts, work, point, plan.width)
-    kernel.close(plan.blocks, _cost(cost, plan.width, _elements(plan, 1)))
+    kernel.close(plan.blocks, _cost(cost, plan, 1))
 
 
 # Long reductions: chunks of blocks leave their frames, a second kernel combines them.
@@ -258,8 +258,8 @@ def _partial(owner: NestKernels, plan: Schedule) -> None:
         low = as_reg(mul(k, chunk, CHUNK))
         row.reduce_range(low, least(k, add(k, low, CHUNK), k.size(row.count)))
         row.frames.copy(_frame(k, frames, block.index, row), row.frames.current)
-    cost = _cost(row.stage.cost, plan.width, CHUNK)
-    kernel.close(blocks, cost)
+    each = max(1, row.stage.cost * 16 // (6 * plan.width)) + 1
+    kernel.close(blocks, CHUNK * each + BLOCK_COST)
 
 
 def _combining(owner: NestKernels, plan: Schedule) -> None:
@@ -288,18 +288,13 @@ def _frame(k: KernelEmitter, frames: Reg, number: Reg, row: RowReduction) -> Reg
     return offset(k, frames, mul(k, number, row.frames.bytes))
 
 
-def _elements(plan: Schedule, chunk: int) -> Size:
-    """Elements of the largest stage in one block."""
-    outer = plan.space.outer
-    sizes = [size_product(work.sizes[outer:]) for work in plan.space.works]
-    largest = max((s for s in sizes if isinstance(s, int)), default=1)
-    total: Size = largest
+def _cost(instructions: int, plan: Schedule, chunk: int) -> Size:
+    """Nanoseconds of one block times 16: two instructions per cycle at 3 GHz, 64 GB/s."""
+    outer, works = plan.space.outer, plan.space.works
+    traffic = sum(a.dtype.itemsize for work in works for a in work.accesses()) // 4
+    sizes = [size_product(work.sizes[outer:]) for work in works]
+    elements: Size = max((size for size in sizes if isinstance(size, int)), default=0)
     for size in sizes:
-        if not isinstance(size, int):
-            total = total + size
-    return total * chunk
-
-
-def _cost(instructions: int, width: int, elements: Size) -> Size:
-    """Nanoseconds of one block times 16: about two instructions per cycle at 3 GHz."""
-    return elements * max(1, instructions * 16 // (6 * width)) + BLOCK_COST
+        elements = elements if isinstance(size, int) else elements + size
+    each = max(1, instructions * 16 // (6 * plan.width)) + traffic
+    return elements * chunk * each + BLOCK_COST
