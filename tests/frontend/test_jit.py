@@ -178,6 +178,12 @@ def test_python_numbers_are_weak_and_do_not_retrace():
     assert len(calls) == 5
     with pytest.raises(sc.SymcOverflowError, match=HERE):
         f(x, 2**70)
+    i = np.ones(3, np.int32)
+    assert f(i, 7).dtype == np.int32
+    for wrong in (2**31, -(2**31) - 1):
+        with pytest.raises(sc.SymcOverflowError, match=f"argument a{HERE}"):
+            f(i, wrong)
+    np.testing.assert_array_equal(f(i, -5), [-5, -5, -5])
 
 
 class Point(NamedTuple):

@@ -1,5 +1,7 @@
 """Array functions against NumPy on the oracle: promotion, broadcasting, shapes, values."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,19 +44,21 @@ def sample(dtype, shape=(3,)):
 
 
 @pytest.mark.parametrize("name", sorted(BINARY))
-@pytest.mark.parametrize("left", [*DTYPES, *NUMBERS], ids=str)
-@pytest.mark.parametrize("right", [*DTYPES, *NUMBERS], ids=str)
-def test_promotion_is_that_of_numpy(name, left, right):
+def test_promotion_is_that_of_numpy(name):
+    kinds = [*DTYPES, *NUMBERS]
+    for left, right in itertools.product(kinds, kinds):
+        if isinstance(left, np.dtype) or isinstance(right, np.dtype):
+            promotes_as_numpy(name, left, right)
+
+
+def promotes_as_numpy(name, left, right):
     a = sample(left) if isinstance(left, np.dtype) else left
     b = sample(right) if isinstance(right, np.dtype) else right
-    if not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray):
-        return
 
     def call(x):
         inputs = iter(x)
-        return getattr(sc, name)(
-            *(next(inputs) if isinstance(v, np.ndarray) else v for v in (a, b))
-        )
+        given = (next(inputs) if isinstance(v, np.ndarray) else v for v in (a, b))
+        return getattr(sc, name)(*given)
 
     arrays = [v for v in (a, b) if isinstance(v, np.ndarray)]
     try:

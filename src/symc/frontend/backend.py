@@ -13,6 +13,7 @@ from weakref import ref
 
 import numpy as np
 
+from symc.frontend.convert import weak_cast
 from symc.frontend.trace import Traced
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
@@ -128,7 +129,10 @@ def accepts(entry: Entry, arrays: Sequence[np.ndarray]) -> bool:
 
 
 def require_fit(entry: Entry, arrays: Sequence[np.ndarray]) -> None:
-    """Raise ShapeError for the first constraint that does not hold."""
+    """Raise SymcOverflowError for an int out of range, ShapeError for a constraint that fails."""
+    for param, info, array in zip(entry.function.params, entry.inputs, arrays, strict=False):
+        if not info.accept & Accept.ARRAY:
+            weak_cast(array, param.type.dtype, f"argument {info.name}")
     sizes = bound_sizes(entry, arrays)
     for constraint in entry.function.constraints:
         left, right = substitute(constraint.left, sizes), substitute(constraint.right, sizes)

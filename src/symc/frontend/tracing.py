@@ -13,18 +13,20 @@ from typing import Any
 
 from symc.frontend import scope, trees
 from symc.frontend.expr import Expr, lift
+from symc.frontend.graft import graft
 from symc.frontend.operand import Operand
 from symc.frontend.signature import LeafPlace
 from symc.frontend.specialise import Leaf
 from symc.frontend.trace import Traced, accepted, build
 from symc.frontend.trees import Static
-from symc.ir.core import Value
+from symc.ir import ops
+from symc.ir.core import Node, Value, reachable
 from symc.ir.entry import InputInfo
 from symc.ir.program import Accept
-from symc.ir.types import BOOL, F64, I64, TensorType
+from symc.ir.types import BOOL, F64, I32, I64, TensorType
 from symc.runtime.executable import Structure
 
-_WEAK_ACCEPT = {BOOL: Accept.BOOL, I64: Accept.INT, F64: Accept.FLOAT}
+_WEAK_ACCEPT = {BOOL: Accept.BOOL, I32: Accept.INT, I64: Accept.INT, F64: Accept.FLOAT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,36 @@ def trace(
         made = fn(*map(unwrapped, args), **{k: unwrapped(v) for k, v in kwargs.items()})
         results, out_tree = trees.flatten(made)
         outputs = [lift(r, f"{title}: result").__symc_operand__().value for r in results]
+    values, outputs = _narrowed(values, leaves, outputs)
     infos = [
-        InputInfo(place.name, _accept(type, leaf), place.donated)
-        for place, type, leaf in zip(places, types, leaves, strict=True)
+        InputInfo(place.name, _accept(value.type, leaf), place.donated)
+        for place, value, leaf in zip(places, values, leaves, strict=True)
     ]
     traced = build(title, values, infos, outputs, lift=lift_captured)
     return Trace(traced, out_tree)
+
+
+def _narrowed(
+    values: list[Value], leaves: Sequence[Leaf], outputs: list[Value]
+) -> tuple[list[Value], list[Value]]:
+    """Python ints that only ever meet i32 arrays as i32 inputs: the call checks their range."""
+    weak = {v for v, leaf in zip(values, leaves, strict=True) if leaf.weak and v.type.dtype == I64}
+    if not weak:
+        return values, outputs
+    users: dict[Value, list[Node]] = {}
+    for node in reachable(outputs, stop=values)[0]:
+        for operand in weak.intersection(node.operands):
+            users.setdefault(operand, []).append(node)
+    replaced: dict[Value, Value] = {}
+    narrow: dict[Value, Value] = {}
+    for value, nodes in users.items():
+        casts = all(node.op is ops.CAST and node.results[0].type.dtype == I32 for node in nodes)
+        if casts and value not in outputs:
+            narrow[value] = Value(TensorType(I32), name=value.name)
+            replaced.update((node.results[0], narrow[value]) for node in nodes)
+    if not narrow:
+        return values, outputs
+    return [narrow.get(value, value) for value in values], graft(outputs, replaced, {})
 
 
 def unwrapped(argument: Any) -> Any:
