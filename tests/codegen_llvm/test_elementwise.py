@@ -186,3 +186,16 @@ def test_fills_that_compare_equal_are_told_apart():
         nests.append(Nest("pad", operands, (9,), (stage,)))
     first, second, third = (made[0].symbol for made in compile_nests(nests).launches)
     assert first == third != second
+
+
+def test_costs_follow_the_size_of_a_block():
+    def cost(rows, columns):
+        row = Load(0, select(2, (1,)))
+        operands = (operand("x", "f4", (columns,)), operand("y", "f4", (rows, columns), "out"))
+        function = body(["f4"], lambda op, x: (op("exp", x),))
+        stage = MapStage((), (row,), (), function, (Store(1, identity(2)),))
+        launch = compile_nests([Nest("c", operands, (rows, columns), (stage,))]).launches[0][0]
+        assert launch.blocks == rows * -(-columns // 4096)
+        return launch.cost
+
+    assert cost(60, 10) * 50 < cost(60, 4096) == cost(60, 8192)

@@ -27,7 +27,7 @@ from symc.codegen_llvm.sizes import ceil_div
 from symc.codegen_llvm.space import Access, linear
 from symc.codegen_llvm.stage import KernelParts, passes
 from symc.codegen_llvm.text import Module, Reg, i64
-from symc.ir.dims import Size, size_product
+from symc.ir.dims import Size, minimum, size_product
 from symc.ir.launch import Launch
 from symc.ir.nest import MapStage, Nest, Operand
 from symc.ir.types import TensorType
@@ -192,7 +192,7 @@ def _by_columns(owner: NestKernels, plan: Schedule) -> None:
             bounds = (0, extent)
         panel = Panel(bounds, 1, plan.width, plan.chunk)
         cost = emit_columns(kernel.parts(), works[0], panel, {})
-        kernel.close(plan.blocks, _cost(cost, plan, plan.chunk))
+        kernel.close(plan.blocks, _cost(cost, plan))
         return
     cost = 0
     with k.loop(BEGIN, END, i64(1)) as block:
@@ -205,7 +205,7 @@ def _by_columns(owner: NestKernels, plan: Schedule) -> None:
         parts = kernel.parts(plan.chunk, low)
         for work in works:
             cost += emit_columns(parts, work, panel, dict(enumerate(prefix)))
-    kernel.close(plan.blocks, _cost(cost, plan, plan.chunk))
+    kernel.close(plan.blocks, _cost(cost, plan))
 
 
 def _by_rows(owner: NestKernels, plan: Schedule) -> None:
@@ -218,7 +218,7 @@ def _by_rows(owner: NestKernels, plan: Schedule) -> None:
         parts = kernel.parts()
         for work in space.works:
             cost += emit_rows(parts, work, point, plan.width)
-    kernel.close(plan.blocks, _cost(cost, plan, 1))
+    kernel.close(plan.blocks, _cost(cost, plan))
 
 
 # Long reductions: chunks of blocks leave their frames, a second kernel combines them.
@@ -288,7 +288,7 @@ def _frame(k: KernelEmitter, frames: Reg, number: Reg, row: RowReduction) -> Reg
     return offset(k, frames, mul(k, number, row.frames.bytes))
 
 
-def _cost(instructions: int, plan: Schedule, chunk: int) -> Size:
+def _cost(instructions: int, plan: Schedule) -> Size:
     """Nanoseconds of one block times 16: two instructions per cycle at 3 GHz, 64 GB/s."""
     outer, works = plan.space.outer, plan.space.works
     traffic = sum(a.dtype.itemsize for work in works for a in work.accesses()) // 4
@@ -297,4 +297,5 @@ def _cost(instructions: int, plan: Schedule, chunk: int) -> Size:
     for size in sizes:
         elements = elements if isinstance(size, int) else elements + size
     each = max(1, instructions * 16 // (6 * plan.width)) + traffic
-    return elements * chunk * each + BLOCK_COST
+    columns = minimum(plan.chunk, plan.space.sizes[-1]) if plan.columns else 1
+    return elements * columns * each + BLOCK_COST
