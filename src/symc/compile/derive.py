@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from symc.autodiff.jvp import tangents
 from symc.autodiff.vjp import gradient
+from symc.compile.collector import paused
 from symc.ir.core import Function, Value, reachable
 from symc.ir.options import Options
 from symc.passes import define
@@ -26,14 +27,16 @@ def pullback(
     `wrt` may be params or results of nodes; nothing is derived, or rewritten, behind them.  None
     where no result depends on it by a differentiable route.
     """
-    return gradient(defined(results, wrt), cotangents, wrt)
+    with paused():
+        return gradient(defined(results, wrt), cotangents, wrt)
 
 
 def pushforward(
     results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
 ) -> list[Value | None]:
     """Tangent of each of `results` when `wrt[i]` moves along `along[i]` (same type)."""
-    return tangents(defined(results, wrt), wrt, along)
+    with paused():
+        return tangents(defined(results, wrt), wrt, along)
 
 
 def defined(results: Sequence[Value], wrt: Sequence[Value]) -> Sequence[Value]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from symc.compile import places
+from symc.compile.collector import paused
 from symc.compile.finite import require_finite
 from symc.compile.key import entry_key
 from symc.ir.entry import Entry
@@ -169,7 +170,9 @@ def _fresh(
 
 
 def _generate(entry: Entry, options: Options, report: Report) -> Stages:
-    stages: Stages = _levels().run_stages(entry, options, report)
+    levels = _levels()
+    with paused():
+        stages: Stages = levels.run_stages(entry, options, report)
     return stages
 
 

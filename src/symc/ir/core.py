@@ -70,7 +70,10 @@ class Node:
         self.regions = regions
         self.locations = locations
         self.serial = next(_serial)
-        self.results = tuple(Value(type, self, i) for i, type in enumerate(types))
+        if len(types) == 1:
+            self.results: tuple[Value, ...] = (Value(types[0], self),)
+        else:
+            self.results = tuple([Value(type, self, i) for i, type in enumerate(types)])
 
     def __repr__(self) -> str:
         return f"<Node {self.op.name} -> {', '.join(str(r.type) for r in self.results)}>"

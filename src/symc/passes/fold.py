@@ -40,10 +40,14 @@ def _fold(node: Node) -> Sequence[Value] | None:
 
 def _fold_uniform(node: Node) -> Sequence[Value] | None:
     """An elementwise op on operands that are one number everywhere."""
-    scalars = [scalar_constant(operand) for operand in node.operands]
-    if any(scalar is None for scalar in scalars) or not node.results[0].type.shape:
+    arrays: list[np.ndarray] = []
+    for operand in node.operands:
+        scalar = scalar_constant(operand)
+        if scalar is None:
+            return None
+        arrays.append(scalar)
+    if not node.results[0].type.shape:
         return None
-    arrays = [scalar for scalar in scalars if scalar is not None]
     made = constant(node, _evaluate(node, arrays))
     shape = node.results[0].type.shape
     attrs = {"shape": shape, "axes": ()}
@@ -51,13 +55,16 @@ def _fold_uniform(node: Node) -> Sequence[Value] | None:
 
 
 def _fold_small(node: Node) -> Sequence[Value] | None:
-    literals = [_literal(operand) for operand in node.operands]
+    literals: list[np.ndarray] = []
+    for operand in node.operands:
+        literal = _literal(operand)
+        if literal is None:
+            return None
+        literals.append(literal)
     sizes = [result.type.elements for result in node.results]
-    if any(literal is None for literal in literals) or len(sizes) != 1:
+    if len(sizes) != 1 or not isinstance(sizes[0], int) or sizes[0] > _LARGEST:
         return None
-    if not all(isinstance(size, int) and size <= _LARGEST for size in sizes):
-        return None
-    return (constant(node, _evaluate(node, [x for x in literals if x is not None])),)
+    return (constant(node, _evaluate(node, literals)),)
 
 
 def _literal(value: Value) -> np.ndarray | None:

@@ -175,7 +175,9 @@ class BodyBuilder:
         return Gather(self._places.operand(source), to_map(place, self._point), axis, mode)
 
     def _apply(self, node: Node, operands: Sequence[Value]) -> Value:
-        made = apply(node.op, operands, node.attrs, locations=node.locations)
+        """`node` on scalars: its result is a scalar of the same dtype."""
+        types = (TensorType(node.results[0].type.dtype),)
+        made = Node(node.op, tuple(operands), node.attrs, types, locations=node.locations)
         self._nodes.append(made)
         return made.results[0]
 

@@ -96,16 +96,31 @@ class Rule:
     guard: Guard | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A rule and what must lie directly below its root: ops, and perhaps a constant."""
+
+    rule: Rule
+    below: frozenset[Op]
+    constant: bool
+
+
+def _row(rule: Rule) -> _Row:
+    operands = rule.left.operands
+    below = frozenset(pattern.op for pattern in operands if isinstance(pattern, Apply))
+    return _Row(rule, below, any(isinstance(pattern, Const) for pattern in operands))
+
+
 @dataclass(slots=True)
 class RuleSet:
-    """Rules indexed by root op."""
+    """Rules indexed by root op; most are turned down by a look at the ops below a node."""
 
     rules: tuple[Rule, ...]
-    _by_op: dict[Op, list[Rule]] = field(default_factory=dict)
+    _by_op: dict[Op, list[_Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for rule in self.rules:
-            self._by_op.setdefault(rule.left.op, []).append(rule)
+            self._by_op.setdefault(rule.left.op, []).append(_row(rule))
 
     def first(
         self, node: Node, licences: frozenset[str], opaque: Opaque = NOTHING
@@ -115,7 +130,15 @@ class RuleSet:
         No pattern looks behind `opaque`, the params of the function: they may have been made by
         nodes that are not part of it.
         """
-        for rule in self._by_op.get(node.op, ()):
+        rows = self._by_op.get(node.op)
+        if rows is None:
+            return None
+        below = {operand.node.op for operand in node.operands if operand.node is not None}
+        constant = any(op.kind is Kind.VIEW or op is ops.CONSTANT for op in below)
+        for row in rows:
+            rule = row.rule
+            if not row.below <= below or (row.constant and not constant):
+                continue
             if rule.licence not in {None, "meaning"} and rule.licence not in licences:
                 continue
             for holes in match(rule.left, node.results[0], opaque):

@@ -38,6 +38,8 @@ class Sweep:
             results: Sequence[Value] = node.results
             if found is None:
                 self._place(node)
+                if node is original:
+                    continue
             else:
                 results = [self.current(value) for value in found]
                 self._place_new(results)
@@ -50,10 +52,10 @@ class Sweep:
         return replace(self.function, nodes=tuple(self.nodes), results=results)
 
     def _mapped(self, node: Node) -> Node:
-        operands = tuple(self.current(operand) for operand in node.operands)
-        if all(a is b for a, b in zip(operands, node.operands, strict=True)):
+        if self.replaced.keys().isdisjoint(node.operands):
             return node
-        types = tuple(result.type for result in node.results)
+        operands = tuple([self.current(operand) for operand in node.operands])
+        types = tuple([result.type for result in node.results])
         return Node(
             node.op, operands, node.attrs, types, regions=node.regions, locations=node.locations
         )
