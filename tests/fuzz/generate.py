@@ -247,7 +247,7 @@ def _contract(g: Grower, op: Op) -> Value | None:
         rhs_batch=batch,
         lhs_contract=[lhs],
         rhs_contract=[axis],
-        order="chain",
+        order="any",
     )
 
 

@@ -55,6 +55,15 @@ def same_bits(left: np.ndarray, right: np.ndarray) -> bool:
     return bool(np.all(nan | ((left == right) & (np.signbit(left) == np.signbit(right)))))
 
 
+def options_of(comment: str) -> Options:
+    """The options named in a line `// options: contract=chain numerics=fast`."""
+    for line in comment.splitlines():
+        if line.startswith("// options: "):
+            pairs = (pair.split("=") for pair in line.removeprefix("// options: ").split())
+            return Options(**dict(pairs))
+    return Options()
+
+
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_golden(path: Path, bless: bool) -> None:
     text = path.read_text()
@@ -66,11 +75,12 @@ def test_golden(path: Path, bless: bool) -> None:
     assert len(before.nodes) <= 15
     verify(before)
     run = PASSES[path.parent.name]
-    after = run(before, Options())
+    options = options_of(comment)
+    after = run(before, options)
     verify(after)
     printed = print_function(after).rstrip() + "\n"
     assert print_function(parse_function(printed)).rstrip() + "\n" == printed
-    again = run(after, Options())
+    again = run(after, options)
     assert print_function(again) == print_function(after)
     if path.parent.name not in INEXACT:
         for seed in range(3):

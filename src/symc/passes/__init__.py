@@ -13,7 +13,7 @@ from typing import Final
 from symc.ir.core import Function, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import algebra, cse, dce, fold, inline, stabilise
+from symc.passes import algebra, cse, dce, fold, inline, order, stabilise
 from symc.passes.pattern import Match, Rule
 
 Pass = Callable[[Function, Options], Function]
@@ -23,13 +23,14 @@ Observer = Callable[[str, Function, Function], None]
 PASSES: Final[dict[str, Pass]] = {
     "inline": inline.run,
     "stabilise": stabilise.run,
+    "order": order.run,
     "fold": fold.run,
     "algebra": algebra.run,
     "cse": cse.run,
     "dce": dce.run,
 }
 
-MEANING: Final = ("inline", "cse", "stabilise", "dce")
+MEANING: Final = ("inline", "cse", "stabilise", "order", "dce")
 # Passes that change bits on purpose: what they make is what the program means.
 INEXACT: Final = frozenset({"stabilise"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
@@ -50,9 +51,13 @@ def run_passes(
     observer: Observer | None = None,
 ) -> Function:
     """Run the named passes in order, noting what fired and how long each took."""
+    settled: set[str] = set()  # passes that have nothing to do on the function as it is now
     for name in names:
         start = time.perf_counter()
-        after = _run_one(name, function, options, report)
+        after = function if name in settled else _run_one(name, function, options, report)
+        if after is not function:
+            settled.clear()
+        settled.add(name)
         if report is not None:
             spent = (time.perf_counter() - start) * 1e3
             report.timings.append(Timing(name, spent, len(function.nodes), len(after.nodes)))
