@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-Run = Callable[[], object]
+from bench.timing import ROUNDS, Run
+
+__all__ = ["Case", "Run", "Workload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class Case:
 
     `work` units of `unit` are done per call (examples, elements, calls).  `target`: least allowed
     ratio best-peer time / symc time; `limit`: largest allowed seconds per call of symc.
+    `rounds`: how often each candidate is timed; few for what takes long.
     """
 
     name: str
@@ -22,6 +25,7 @@ class Case:
     unit: str = "call"
     target: float | None = None
     limit: float | None = None
+    rounds: int = ROUNDS
     notes: dict[str, str] = field(default_factory=dict)
 
 

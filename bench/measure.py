@@ -19,7 +19,7 @@ CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "process": time.process_t
 
 def measure(case: Case, clock: Clock) -> dict[str, object]:
     """Time a case and relate symc to the best peer."""
-    timed = interleaved(case.candidates, clock=clock)
+    timed = interleaved(case.candidates, case.rounds, clock)
     return {
         **describe(case, timed),
         "seconds": {name: t.least for name, t in timed.items()},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from symc.ir.core import Function, Node, Value
+from symc.ir.core import Attr, Function, Node, Value
 from symc.ir.options import Options
 from symc.passes.sweep import Sweep
 
@@ -34,4 +34,9 @@ def _key(node: Node) -> Hashable:
     operands: tuple[int, ...] = tuple(id(operand) for operand in node.operands)
     if node.op.commutative:
         operands = tuple(sorted(operands))
-    return (node.op.name, operands, tuple(sorted(node.attrs.items(), key=lambda item: item[0])))
+    attrs = tuple(sorted(node.attrs.items(), key=_name)) if node.attrs else ()
+    return (node.op, operands, attrs)
+
+
+def _name(item: tuple[str, Attr]) -> str:
+    return item[0]
