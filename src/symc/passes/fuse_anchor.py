@@ -73,13 +73,13 @@ def _reduces(
     have = {p.axes.sizes[axis] for axis in p.live(group) - axes_of(index)}
     if not p.rows_fit(group, axes_of(index), [size for size in gained if size not in have]):
         return False
-    if others and not _may_store_rows(p, group, index, others):
+    if others and (p.whole(index, value.type) is None or not _may_store_rows(group, others)):
         return False
     p.make_rows(group, axes_of(index))
     return True
 
 
-def _may_store_rows(p: Partition, group: Group, index: Index, others: Sequence[Use]) -> bool:
+def _may_store_rows(group: Group, others: Sequence[Use]) -> bool:
     readers = [use.group for use in others if use.group is not None]
     if any(current(reader) is group for reader in readers):
         return False

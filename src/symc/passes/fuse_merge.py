@@ -47,12 +47,14 @@ def _merge(
     """Make one group of two that use `value`; False when they must stay apart."""
     (a, uses_a), (b, uses_b) = first, second
     i, j = _place(value, uses_a), _place(value, uses_b)
-    if i is None or j is None or not _fit(p, value, (a, i), (b, j)):
-        return False
-    if reaches([a], [b]) or reaches([b], [a]):
+    if i is None or j is None:
         return False
     axes_a, axes_b = selection(i, value.type), selection(j, value.type)
-    if axes_a is None or axes_b is None or len(axes_a) != len(axes_b):
+    if axes_a is None or axes_b is None:
+        return False
+    if [p.axes.sizes[x] for x in axes_a] != [p.axes.sizes[y] for y in axes_b]:
+        return False  # they read different parts
+    if not _fit(p, value, (a, i), (b, j)) or reaches([a], [b]) or reaches([b], [a]):
         return False
     unite(p, a, b, list(zip(axes_b, axes_a, strict=True)))
     return True

@@ -311,9 +311,17 @@ class Partition:
         group.shape = Shape.ROW
         group.outer = outer
 
+    def whole(self, index: Index, type: TensorType) -> tuple[int, ...] | None:
+        """The axes that enumerate all of a value read at `index`; None when it is only a part."""
+        chosen = selection(index, type)
+        if chosen is None:
+            return None
+        wide = [size for size in type.shape if size != 1]
+        return chosen if [self.axes.sizes[axis] for axis in chosen] == wide else None
+
     def storable(self, group: Group, index: Index, type: TensorType) -> bool:
         """Whether the group meets each element of a value read at `index` exactly once."""
-        chosen = selection(index, type)
+        chosen = self.whole(index, type)
         if chosen is None or len(group.stores) >= MAX_STORES:
             return False
         axes = frozenset(chosen)
