@@ -53,9 +53,12 @@ EXACT: dict[str, Callable[..., np.ndarray]] = {
 }
 CLOSE: dict[str, Callable[..., np.ndarray]] = {
     "exp": np.exp,
+    "exp2": np.exp2,
     "expm1": np.expm1,
     "log": np.log,
     "log1p": np.log1p,
+    "log2": np.log2,
+    "log10": np.log10,
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "softplus": lambda x: np.logaddexp(x, 0),

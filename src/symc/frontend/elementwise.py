@@ -48,6 +48,24 @@ def log1p(x: Any, /) -> Expr:
     return _float(ops.LOG1P, "log1p", x)
 
 
+@array_function(np.exp2)
+def exp2(x: Any, /) -> Expr:
+    """2 to the power x; exact for whole x."""
+    return _float(ops.EXP2, "exp2", x)
+
+
+@array_function(np.log2)
+def log2(x: Any, /) -> Expr:
+    """The logarithm to base 2, exact at powers of 2; -inf at 0, NaN below."""
+    return _float(ops.LOG2, "log2", x)
+
+
+@array_function(np.log10)
+def log10(x: Any, /) -> Expr:
+    """The logarithm to base 10; -inf at 0, NaN below."""
+    return _float(ops.LOG10, "log10", x)
+
+
 @array_function(np.tanh)
 def tanh(x: Any, /) -> Expr:
     """The hyperbolic tangent."""

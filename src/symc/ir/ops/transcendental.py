@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from symc.ir.term import Term
 
 
+LN2: Final = 0.6931471805599453
+LN10: Final = 2.302585092994046
+
+
 def _float_or_int_power(b: Any, x: Any, y: Any) -> Any:
     return math.pow(b, x, y) if b.dtype(x).kind == "f" else _integer_power(b, x, y)
 
@@ -60,6 +64,19 @@ LOG1P: Final = unary(
     math.log1p,
     tangent=lambda t, y, x: term.scale(t, 1.0 / (x + 1.0)),
     points=Points((-0.9, 4.0), (-1.0, -2.0, 0.0)),
+)
+EXP2: Final = unary("exp2", math.exp2, tangent=lambda t, y, x: term.scale(t, y * LN2))
+LOG2: Final = unary(
+    "log2",
+    math.log2,
+    tangent=lambda t, y, x: term.scale(t, (1.0 / LN2) / x),
+    points=Points((0.1, 5.0), (0.0, -1.0)),
+)
+LOG10: Final = unary(
+    "log10",
+    math.log10,
+    tangent=lambda t, y, x: term.scale(t, (1.0 / LN10) / x),
+    points=Points((0.1, 5.0), (0.0, -1.0)),
 )
 # The slopes of tanh, sigmoid and softplus are finite for every x.
 TANH: Final = unary("tanh", math.tanh, tangent=lambda t, y, x: t - t * y * y)
