@@ -296,6 +296,6 @@ def _cost(instructions: int, plan: Schedule) -> Size:
     elements: Size = max((size for size in sizes if isinstance(size, int)), default=0)
     for size in sizes:
         elements = elements if isinstance(size, int) else elements + size
-    each = max(1, instructions * 16 // (6 * plan.width)) + traffic
+    each = max(1, instructions * 16 // (6 * plan.unit)) + traffic
     columns = minimum(plan.chunk, plan.space.sizes[-1]) if plan.columns else 1
     return elements * columns * each + BLOCK_COST

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symc.codegen_llvm.contract.spec import VectorTarget
+from symc.codegen_llvm.costs import instructions
 from symc.codegen_llvm.sizes import ceil_div
 from symc.codegen_llvm.space import Access, Space, Work, is_scratch, merged, reordered, side_by_side
 from symc.ir.dims import Size, size_product
@@ -25,16 +26,22 @@ from symc.ir.ops.reduce import BLOCK, LANES
 RUN = 4096  # elements of one parallel block of elementwise work
 PANEL_BYTES = 1024  # of one lane's row of running values, where columns are reduced
 CHUNK = 16 * BLOCK  # elements of one parallel block of a long reduction
+DEAR = (24, 400)  # instructions of a body whose chain of dependent steps is worth interleaving
+FEW_REGISTERS = 16  # of such a CPU one vector at a time leaves the arithmetic units waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`columns` or rows; `width` lanes; `chunk` elements of the last outer axis per block."""
+    """`columns` or rows; `width` lanes; `chunk` elements of the last outer axis per block.
+
+    `unit`: lanes of one instruction, `width` or fewer.
+    """
 
     space: Space
     columns: bool
     width: int
     chunk: int
+    unit: int
 
     @property
     def chunks(self) -> Size:
@@ -64,11 +71,12 @@ def scheduled(space: Space, operands: Sequence[Operand], target: VectorTarget) -
         space = merged(reordered(space, order))
     width = _width(space, target)
     if not columns:
-        return Schedule(space, columns, width, 1)
-    width = shrunk(width, space.sizes[-1])
+        return Schedule(space, columns, width, 1, width)
+    wide = min(width * _interleaved(space, target), LANES)
+    unit, width = (shrunk(lanes, space.sizes[-1]) for lanes in (width, wide))
     chunk = _chunk(space, width)
     local = {i for i, operand in enumerate(operands) if operand.role == "scratch"}
-    return Schedule(side_by_side(space, local, chunk), columns, width, chunk)
+    return Schedule(side_by_side(space, local, chunk), columns, width, chunk, unit)
 
 
 def shrunk(width: int, size: Size) -> int:
@@ -115,6 +123,21 @@ def _width(space: Space, target: VectorTarget) -> int:
     sizes = {dtype.itemsize for dtype in dtypes}
     smallest = min(sizes - {1}, default=1)
     return min(target.bits // 8 // smallest, LANES)
+
+
+def _interleaved(space: Space, target: VectorTarget) -> int:
+    """Vectors at once along columns: more than one for a body of many dependent steps.
+
+    The steps of several do not wait for each other, and share constants.  With many registers
+    they are as long as the units are wide, and nothing waits.
+    """
+    plain = all(len(work.sizes) == space.outer for work in space.works)
+    if not plain or target.registers > FEW_REGISTERS:
+        return 1
+    dear = max((instructions(work.body.nodes) for work in space.works), default=0)
+    if not DEAR[0] <= dear <= DEAR[1]:
+        return 1
+    return 4 if dear < DEAR[0] * 2 else 2
 
 
 def _chunk(space: Space, width: int) -> int:
