@@ -104,8 +104,8 @@ def softplus(x: Any, /) -> Expr:
 
 @array_function()
 def relu(x: Any, /) -> Expr:
-    """max(x, 0); NaN stays NaN, the derivative at 0 is half."""
-    return Expr(emit.on_numbers(ops.MAXIMUM, "relu", x, 0))
+    """max(x, 0); NaN stays NaN, the derivative at 0 is 0."""
+    return Expr(emit.on_numbers(ops.RELU, "relu", x))
 
 
 def _rounding(op: Op, subject: str, x: Any) -> Expr:

@@ -162,9 +162,9 @@ def arithmetic(op: Op, logical: Op | None, subject: str, left: Any, right: Any) 
     return Operand(elementwise(op, values, subject), weak)
 
 
-def on_numbers(op: Op, subject: str, left: Any, right: Any) -> Operand:
-    """`op` on numbers, two bools as i32 (NumPy's i8)."""
-    values, dtype, weak = promoted(subject, left, right)
+def on_numbers(op: Op, subject: str, *args: Any) -> Operand:
+    """`op` on numbers, bools as i32 (NumPy's i8)."""
+    values, dtype, weak = promoted(subject, *args)
     if dtype == BOOL:
         values = [value_of(ops.CAST, (value,), {"dtype": np.dtype(np.int32)}) for value in values]
     return Operand(elementwise(op, values, subject), weak)

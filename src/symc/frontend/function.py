@@ -46,7 +46,7 @@ def function(
     outputs: Any = None,
     *,
     updates: Updates | None = None,
-    givens: Mapping[Any, Any] | None = None,
+    givens: Mapping[Any, Any] | Sequence[tuple[Any, Any]] | None = None,
     name: str | None = None,
     on_unused_input: str = "raise",
     **options: Any,
@@ -64,7 +64,7 @@ def function(
     results = [lift(x, f"{title}: output").__symc_operand__().value for x in wanted]
     changed = _check_updates(updates, title)
     if givens:
-        results, changed = _substituted(results, changed, givens, title)
+        results, changed = _substituted(results, changed, dict(givens), title)
     values = [variable.value for variable in variables]
     _check_used(values, [*results, *(u.value for u in changed)], on_unused_input, title)
     infos = [InputInfo(v.name or "", accepted(v.type)) for v in values]

@@ -6,6 +6,7 @@ Derivatives where they do not exist are fixed here, in forward and reverse mode 
 |---|---|
 | abs at 0 | 0 |
 | maximum, minimum at a tie | half to each operand |
+| relu at 0 | 0, as in the other frameworks |
 | maximum, minimum with a NaN operand | 0 |
 | floor, ceil, rint, trunc, sign, floordiv at a jump | 0, as everywhere |
 | mod at a jump | that of the piece: 1 for x, -floor(x/y) for y |
@@ -176,6 +177,12 @@ MAXIMUM: Final = binary(
         lambda t, z, x, y: _tie(t, y.gt(x), x.eq(y)),
     ),
     commutative=True,
+)
+RELU: Final = unary(
+    "relu",
+    lambda b, x: b.maximum(x, _zero(b, x)),
+    dtypes=NUMBERS,
+    tangent=lambda t, y, x: term.where(x.gt(0), t, 0.0),
 )
 MINIMUM: Final = binary(
     "minimum",
