@@ -13,7 +13,7 @@ from typing import Final
 from symc.ir.core import Function, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import algebra, cse, dce, fold, inline, order, stabilise
+from symc.passes import algebra, cse, dce, fold, forward, inline, order, stabilise
 from symc.passes.pattern import Match, Rule
 
 Pass = Callable[[Function, Options], Function]
@@ -26,6 +26,7 @@ PASSES: Final[dict[str, Pass]] = {
     "order": order.run,
     "fold": fold.run,
     "algebra": algebra.run,
+    "forward": forward.run,
     "cse": cse.run,
     "dce": dce.run,
 }
@@ -36,8 +37,8 @@ INEXACT: Final = frozenset({"stabilise"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
-    2: ("fold", "algebra", "cse", "dce"),
-    3: ("fold", "algebra", "fold", "cse", "dce"),
+    2: ("fold", "algebra", "forward", "cse", "dce"),
+    3: ("fold", "algebra", "forward", "fold", "cse", "dce"),
 }
 
 _RULE_PASSES: Final = {"stabilise": stabilise.run, "algebra": algebra.run}
