@@ -7,7 +7,7 @@ pass, with comparisons, casts and indices in between.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -99,14 +99,17 @@ class Smooth(Grower):
         return rng.uniform(0.3, 1.7, shape) * np.where(rng.random(shape) < 0.3, -1, 1)
 
 
-def program(number: int) -> Program | None:
-    """Program number `number`; None when no result of it has a derivative worth comparing."""
+def program(number: int, seen: Mapping[str, int]) -> Program | None:
+    """Program number `number`; None when no result of it has a derivative worth comparing.
+
+    Ops that `seen` counts seldom are drawn more often.
+    """
     random = Random(number)
     g = Smooth(random)
     g.sizes = {name: random.choice([1, 2, 3, 4, 6]) for name in g.sizes}
     sizes = [g.add_param(I64, (symbol(name),)) for name in sorted(g.sizes)]
     wrt = [g.add_param(F64, g.shape(rank)) for rank in random.sample([0, 1, 2, 2, 3], 3)]
-    weights = [WEIGHTS.get(op, 1) for op in TABLE]
+    weights = [WEIGHTS.get(op, 1) / (1 + seen.get(op.name, 0)) for op in TABLE]
     for op in random.choices(TABLE, weights, k=random.randint(6, 14)):
         _grow(g, op)
     arrays = {param: g.drawn(param.type) for param in g.params}

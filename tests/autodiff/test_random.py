@@ -119,7 +119,7 @@ def test_programs() -> None:
     seen: Counter[str] = Counter()
     tried = compared = 0
     for number in range(COUNT):
-        p = program(number)
+        p = program(number, seen)
         if p is None:
             continue
         tried += 1
