@@ -3,9 +3,9 @@
 Before: text of a module.  After: an object file, position independent, that refers to nothing
 outside itself.
 
-Invariants: no LLVM pass pipeline runs (the text is final), only code generation at level 2; there
-is one target machine per process and CPU; a `Target` is plain data and names everything that the
-bits of an object depend on.
+Invariants: no LLVM pass pipeline runs (the text is final), only code generation, at level 2 or, for
+very long modules, 0; there is one target machine per process, CPU and level; a `Target` is plain
+data and names everything that the bits of an object depend on.  The level changes no result.
 """
 
 from __future__ import annotations
@@ -81,30 +81,30 @@ def _vector(triple: str, features: frozenset[str]) -> VectorTarget:
 
 
 @lru_cache(maxsize=4)
-def _machine(target: Target) -> TargetMachine:
+def _machine(target: Target, level: int) -> TargetMachine:
     llvm = _llvm()
     machine: TargetMachine = llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
+        cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small"
     )
     return machine
 
 
-def emit_object(text: str, target: Target) -> bytes:
+def emit_object(text: str, target: Target, level: int = 2) -> bytes:
     """The module `text` as an ELF object file."""
     llvm = _llvm()
     module = _parse(llvm, text, target)
     try:
-        return _machine(target).emit_object(module)
+        return _machine(target, level).emit_object(module)
     finally:
         module.close()
 
 
-def emit_assembly(text: str, target: Target) -> str:
+def emit_assembly(text: str, target: Target, level: int = 2) -> str:
     """The module `text` as assembly."""
     llvm = _llvm()
     module = _parse(llvm, text, target)
     try:
-        return _machine(target).emit_assembly(module)
+        return _machine(target, level).emit_assembly(module)
     finally:
         module.close()
 
@@ -115,5 +115,5 @@ def _parse(llvm: ModuleType, text: str, target: Target):  # type: ignore[no-unty
     except RuntimeError as error:
         raise CompileError(message("generated code is malformed", got=str(error))) from error
     module.triple = target.triple
-    module.data_layout = str(_machine(target).target_data)
+    module.data_layout = str(_machine(target, 2).target_data)
     return module

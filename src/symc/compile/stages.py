@@ -54,6 +54,8 @@ def run_stages(
         plan = plan_order.run(lower.run(optimized, fusion))
     with timed(report, "codegen", len(plan.steps)):
         made = compile_nests([step.nest for step in plan.steps])
+    if made.level < 2:
+        report.notes.append(f"code generated at level {made.level}: the program is very long")
     with timed(report, "buffers", len(plan.steps)):
         program = buffers.run(plan, made.launches)
     return Stages(entry, defined, optimized, plan, made, program)

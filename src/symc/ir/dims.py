@@ -262,6 +262,8 @@ def prove_equal(left: Size, right: Size) -> bool | None:
 
 def symbols(size: Size) -> frozenset[Symbol]:
     """All symbols that occur in `size`."""
+    if isinstance(size, int):
+        return frozenset()
     found: set[Symbol] = set()
     todo = [size]
     while todo:

@@ -79,7 +79,7 @@ class TensorType:
         return (self,)
 
     def symbols(self) -> frozenset[Symbol]:
-        return frozenset().union(*(symbols(size) for size in self.shape))
+        return frozenset().union(*[symbols(size) for size in self.shape])
 
     def with_shape(self, shape: tuple[Size, ...]) -> TensorType:
         return TensorType(self.dtype, shape)

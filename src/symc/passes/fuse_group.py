@@ -127,7 +127,10 @@ class Axes:
     def settled(self, axes: Iterable[int]) -> bool:
         """Whether these axes are still themselves."""
         parent = self._parent
-        return all(parent[axis] == axis for axis in axes)
+        for axis in axes:  # noqa: SIM110  (a generator takes three times as long)
+            if parent[axis] != axis:
+                return False
+        return True
 
     def join(self, axis: int, into: int) -> None:
         """Make `axis` the same iteration index as `into`."""

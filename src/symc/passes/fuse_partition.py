@@ -245,11 +245,12 @@ class Partition:
         inline: dict[Group, list[Use]] = {}
         buffered: list[Use] = []
         for use in self.uses.get(value, ()):
-            if use.group is None or use.index is None:
+            group = use.group
+            if group is None or use.index is None:
                 buffered.append(use)
                 continue
-            group = current(use.group)
-            if group is not use.group or not self.axes.settled(use.space):
+            if group.heir is not None or not self.axes.settled(use.space):
+                group = current(group)
                 index = renamed(use.index, self.axes.find)
                 use = replace(use, group=group, index=index, space=self.axes.found(use.space))
             inline.setdefault(group, []).append(use)

@@ -98,17 +98,20 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A rule and what must lie directly below its root: ops, and perhaps a constant."""
+    """A rule and what must lie directly below its root: ops, constants, one value twice."""
 
     rule: Rule
-    below: frozenset[Op]
-    constant: bool
+    ops: frozenset[Op]
+    constants: frozenset[float]
+    twice: bool
 
 
 def _row(rule: Rule) -> _Row:
     operands = rule.left.operands
     below = frozenset(pattern.op for pattern in operands if isinstance(pattern, Apply))
-    return _Row(rule, below, any(isinstance(pattern, Const) for pattern in operands))
+    constants = frozenset(pattern.value for pattern in operands if isinstance(pattern, Const))
+    holes = [pattern.name for pattern in operands if isinstance(pattern, Hole)]
+    return _Row(rule, below, constants, len(set(holes)) < len(holes))
 
 
 @dataclass(slots=True)
@@ -133,11 +136,13 @@ class RuleSet:
         rows = self._by_op.get(node.op)
         if rows is None:
             return None
-        below = {operand.node.op for operand in node.operands if operand.node is not None}
-        constant = any(op.kind is Kind.VIEW or op is ops.CONSTANT for op in below)
+        operands = node.operands
+        below = {operand.node.op for operand in operands if operand.node is not None}
+        numbers = _numbers(operands, opaque)
+        twice = len(operands) > 1 and len(set(operands)) < len(operands)
         for row in rows:
             rule = row.rule
-            if not row.below <= below or (row.constant and not constant):
+            if not (row.ops <= below and row.constants <= numbers and row.twice <= twice):
                 continue
             if rule.licence not in {None, "meaning"} and rule.licence not in licences:
                 continue
@@ -146,6 +151,16 @@ class RuleSet:
                 if rule.guard is None or rule.guard(found):
                     return rule, found
         return None
+
+
+def _numbers(operands: Iterable[Value], opaque: Opaque) -> set[object]:
+    """The constants among `operands`."""
+    found: set[object] = set()
+    for operand in operands:
+        scalar = scalar_constant(operand, opaque)
+        if scalar is not None:
+            found.add(scalar.item())
+    return found
 
 
 def match(pattern: Pattern, value: Value, opaque: Opaque = NOTHING) -> Iterator[dict[str, Value]]:
