@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compile.entries import call, softmax_loss
+from compile.entries import call, entry_of, softmax_loss
 from symc import DomainError, UnsupportedError
 from symc.compile import compile_entry, recording
 from symc.compile.levels import STAGES
+from symc.ir import ops, term
+from symc.ir.build import parameter
+from symc.ir.dims import symbol
 from symc.ir.evaluate import evaluate
 from symc.ir.options import Options
 from symc.ir.parse import parse_function
+from symc.ir.term import Term
 from symc.ir.text import print_function
+from symc.ir.types import F32
 
 
 def test_every_level_has_a_text_also_after_a_hit() -> None:
@@ -49,6 +54,32 @@ def test_the_report_names_rules_kernels_and_lines() -> None:
     page = compiled.explain(html=True)
     assert page.startswith("<!doctype html>")
     assert "log_of_exp_over" in page
+
+
+def test_the_report_is_data_too() -> None:
+    found = compile_entry(softmax_loss(), Options(), ()).explain()
+    assert [kernel.name for kernel in found.kernels] == ["k0"]
+    assert "log_of_exp_over" in {fired.rule for fired in found.fired}
+    assert {timing.stage for timing in found.timings} >= {"fuse", "lower", "codegen", "buffers"}
+    assert found.cache in {"hit", "miss"}
+
+
+def test_cost_in_sizes() -> None:
+    n = symbol("n")
+    x, w = Term(parameter("x", F32, (n, 8))), Term(parameter("w", F32, (8, 3)))
+    product = term.make(
+        ops.DOT, x, w, lhs_batch=(), rhs_batch=(), lhs_contract=(1,), rhs_contract=(0,), order="any"
+    )
+    compiled = compile_entry(entry_of(term.make(ops.TANH, product)), Options(cache=False), ())
+    assert compiled.cost().flops == n * (3 * (2 * 8 + 1))
+    at = compiled.cost(n=10)
+    assert at.flops == 10 * 3 * 17
+    assert at.bytes == 4 * (80 + 24 + 30)
+    assert isinstance(at.workspace, int)
+    twice = compile_entry(entry_of((x + x).sum([0])), Options(cache=False), ())
+    assert twice.cost(n=5).flops == 2 * 40
+    with pytest.raises(DomainError, match="cost at size k"):
+        compiled.cost(k=3)
 
 
 def test_recording_collects_what_is_compiled_inside() -> None:

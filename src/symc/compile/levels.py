@@ -5,6 +5,7 @@ The driver loads this module at the first cache miss, or when somebody asks to s
 
 from __future__ import annotations
 
+from symc.compile.cost import cost
 from symc.compile.explain import kernel_reports, render, render_html
 from symc.compile.stages import Stages
 from symc.compile.stages import run_stages as run
@@ -18,7 +19,7 @@ from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
 from symc.runtime.encode import encode
 
-__all__ = ["STAGES", "encode", "render", "render_html", "run_stages", "stage_text"]
+__all__ = ["STAGES", "cost", "encode", "render", "render_html", "run_stages", "stage_text"]
 
 VALIDATED = frozenset({"passes", "all"})
 STAGES = ("traced", "defined", "optimized", "kernels", "program")

@@ -1,0 +1,100 @@
+"""What a compiled function costs, as expressions of its named sizes.
+
+before: the plan and the program.  after: a `Cost`.
+
+Operations are counted on the kernels that run: one per elementwise operation and element, one per
+element that a reduction takes in, two per product of a contraction.  A transcendental counts one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from symc.ir.dims import Size, maximum, minimum, size_product, substitute, symbol
+from symc.ir.errors import DomainError, message
+from symc.ir.locations import here
+from symc.ir.nest import ContractStage, MapStage, Nest, Stage
+from symc.ir.ops.record import Kind
+from symc.ir.program import Program, SizeExpr, SizeOp
+from symc.passes.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Sizes: numbers, or expressions of the sizes that were not given.
+
+    flops: arithmetic operations of one call.  bytes: read and written by kernels, each operand of a
+    kernel once.  workspace: bytes that a call needs besides inputs, outputs and shared variables.
+    """
+
+    flops: Size
+    bytes: Size
+    workspace: Size
+
+    def at(self, dims: Mapping[str, int]) -> Cost:
+        """The cost at the given sizes."""
+        return Cost(*(substitute(size, dims) for size in (self.flops, self.bytes, self.workspace)))
+
+
+def cost(plan: Plan, program: Program, dims: Mapping[str, int]) -> Cost:
+    """The cost of one call; DomainError for a size that the program does not have."""
+    unknown = sorted(set(dims) - set(program.dims))
+    if unknown:
+        raise DomainError(
+            message(
+                f"{program.name}: cost at size {unknown[0]}",
+                expected=", ".join(program.dims) or "no named sizes",
+                where=here(),
+            )
+        )
+    flops: Size = 0
+    moved: Size = 0
+    for step in plan.steps:
+        flops = flops + sum((_flops(step.nest, stage) for stage in step.nest.stages), start=0)
+        for operand in step.nest.operands:
+            if operand.role != "scratch":
+                moved = moved + operand.type.bytes * (2 if operand.role == "inout" else 1)
+    return Cost(flops, moved, _evaluated(program)[program.arena]).at(dims)
+
+
+def _flops(nest: Nest, stage: Stage) -> Size:
+    arithmetic = sum(node.op.kind is Kind.ELEMENTWISE for node in stage.body.nodes)
+    match stage:
+        case MapStage(inner=inner, stores=stores):
+            reductions = sum(store.reducer is not None for store in stores)
+            return size_product((*nest.outer, *inner)) * (arithmetic + reductions)
+        case ContractStage(batch=batch, m=m, n=n, k=k):
+            points = size_product((*nest.outer, *batch, *m, *n))
+            return points * (size_product(k) * 2 + arithmetic)
+
+
+def _evaluated(program: Program) -> list[Size]:
+    """The size table as expressions of the dims."""
+    found: list[Size] = []
+    for entry in program.sizes:
+        found.append(_size(entry, found, program.dims))
+    return found
+
+
+def _size(entry: SizeExpr, known: list[Size], dims: tuple[str, ...]) -> Size:
+    if entry.op is SizeOp.CONST:
+        return entry.a
+    if entry.op is SizeOp.DIM:
+        return symbol(dims[entry.a])
+    a, b = known[entry.a], known[entry.b]
+    match entry.op:
+        case SizeOp.ADD:
+            return a + b
+        case SizeOp.SUB:
+            return a - b
+        case SizeOp.MUL:
+            return a * b
+        case SizeOp.FLOORDIV:
+            return a // b
+        case SizeOp.MOD:
+            return a % b
+        case SizeOp.MIN:
+            return minimum(a, b)
+        case _:
+            return maximum(a, b)
