@@ -57,7 +57,7 @@ def test_the_report_names_rules_kernels_and_lines() -> None:
 
 
 def test_the_report_is_data_too() -> None:
-    found = compile_entry(softmax_loss(), Options(), ()).explain()
+    found = compile_entry(softmax_loss(), Options(), ()).full_report()
     assert [kernel.name for kernel in found.kernels] == ["k0"]
     assert "log_of_exp_over" in {fired.rule for fired in found.fired}
     assert {timing.stage for timing in found.timings} >= {"fuse", "lower", "codegen", "buffers"}

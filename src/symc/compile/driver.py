@@ -28,7 +28,7 @@ from symc.ir.entry import Entry
 from symc.ir.errors import SymcError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.options import Options
-from symc.ir.report import Fired, KernelReport, Report, Timing
+from symc.ir.report import Report
 from symc.runtime.cache import DiskCache, default_directory
 from symc.runtime.cache import Entry as Stored
 from symc.runtime.executable import Executable, State
@@ -85,14 +85,11 @@ class Compiled:
         """The assembly of all kernels for this machine."""
         return self.stages.object.assembly()
 
-    def explain(self, what: str | None = None, html: bool = False) -> Explanation:
-        """The report as text or as one HTML page; `what` names one section of it.
-
-        The text has the report's data as attributes: `.kernels`, `.fired`, `.timings`, ...
-        """
+    def explain(self, what: str | None = None, html: bool = False) -> str:
+        """The report as text or as one HTML page; `what` names one section of it."""
         report = self.full_report()
         text: str = _levels().render_html(report) if html else _levels().render(report, what)
-        return Explanation.of(text, report)
+        return text
 
     def cost(self, **dims: int) -> Cost:
         """Operations, bytes moved and workspace, at the given sizes or as expressions of them."""
@@ -104,40 +101,6 @@ class Compiled:
         """The report with its kernels, also after a cache hit."""
         _ = self.stages
         return self.report
-
-
-class Explanation(str):
-    """The text of a report; the report itself is `report`, its parts are attributes."""
-
-    __slots__ = ("report",)
-    report: Report
-
-    @classmethod
-    def of(cls, text: str, report: Report) -> Explanation:
-        """`text` with its report."""
-        made = cls(text)
-        made.report = report
-        return made
-
-    @property
-    def kernels(self) -> list[KernelReport]:
-        """The kernels in launch order: operations, lines, what each reads and writes."""
-        return self.report.kernels
-
-    @property
-    def fired(self) -> list[Fired]:
-        """The rewrites that were applied."""
-        return self.report.fired
-
-    @property
-    def timings(self) -> list[Timing]:
-        """Milliseconds and nodes per pass and stage."""
-        return self.report.timings
-
-    @property
-    def cache(self) -> str:
-        """hit, miss or off."""
-        return self.report.cache
 
 
 def compile_entry(entry: Entry, options: Options, states: Sequence[State]) -> Compiled:

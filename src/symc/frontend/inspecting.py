@@ -47,6 +47,10 @@ class Inspectable(Callable):
         """The program's text: traced, defined, optimized, kernels or program."""
         return self.current.compiled.ir(stage)
 
+    def cost(self, **dims: int) -> Any:
+        """`.flops`, `.bytes` and `.workspace` of a call, at these sizes or as expressions of them."""
+        return self.current.compiled.cost(**dims)
+
     def llvm(self) -> str:
         """The LLVM text of all kernels."""
         return self.current.compiled.llvm()
