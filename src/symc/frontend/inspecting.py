@@ -48,7 +48,7 @@ class Inspectable(Callable):
         return self.current.compiled.ir(stage)
 
     def cost(self, **dims: int) -> Any:
-        """`.flops`, `.bytes` and `.workspace` of a call, at these sizes or as expressions of them."""
+        """`.flops`, `.bytes`, `.workspace` of a call, at these sizes or as expressions of them."""
         return self.current.compiled.cost(**dims)
 
     def llvm(self) -> str:
