@@ -209,7 +209,9 @@ def test_log_of_sum_of_exp_does_not_overflow() -> None:
     for row, result in zip(rows[2:], got[2:], strict=True):
         with mpmath.workprec(3000):
             wanted = _log(sum(_exp(mpmath.mpf(float(x))) for x in row))
-        assert abs(mpmath.mpf(float(result)) - wanted) <= 8 * np.spacing(np.max(np.abs([*row, result])))
+        assert abs(mpmath.mpf(float(result)) - wanted) <= 8 * np.spacing(
+            np.max(np.abs([*row, result]))
+        )
 
 
 @pytest.mark.parametrize("other", [0.5, 2.0, 1.0000001])

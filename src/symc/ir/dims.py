@@ -265,7 +265,7 @@ def symbols(size: Size) -> frozenset[Symbol]:
     if isinstance(size, int):
         return frozenset()
     found: set[Symbol] = set()
-    todo = [size]
+    todo: list[Size] = [size]
     while todo:
         for atom in (a for monomial, _ in _terms(todo.pop()) for a, _ in monomial):
             if isinstance(atom, Symbol):
