@@ -14,6 +14,10 @@ namespace {
 /* When workers spin, regions above the first are worth sharing; when they sleep, the second. */
 constexpr std::int64_t worth_sharing_ns = 10'000;
 constexpr std::int64_t worth_waking_ns = 150'000;
+/* Between cores without a common cache, moving the operands of a shorter region costs more. */
+constexpr std::int64_t worth_moving_ns = 350'000;
+/* Calls above this wake sleeping workers when one follows the other: those stay awake between. */
+constexpr std::int64_t worth_waking_often_ns = 40'000;
 /* A single chunk longer than this runs on a thread of its own, while the caller polls. */
 constexpr std::int64_t too_long_to_poll_ns = 20'000'000;
 /* Work on one thread that is done whole, without polls between chunks. */
@@ -284,13 +288,12 @@ void Executable::run(Frame &frame, Poller &poller) const {
   frame.committed_ = false;
   frame.poller_ = &poller;
   frame.threads_ = thread_limit(threads);
-  if (frame.threads_ > 1 && frame.layout.ns >= 2 * worth_waking_ns) {
-    Pool *pool = Pool::instance();
-    if (pool != nullptr && !pool->awake()) {
-      pool->wake(frame.threads_);
-    }
-  }
+  const bool timed = frame.threads_ > 1 && frame.layout.ns >= worth_waking_often_ns;
+  frame.woken_ = timed && wake_workers(frame);
   execute(frame, poller);
+  if (timed) {
+    frame.ended_ = std::chrono::steady_clock::now();
+  }
   if (!frame.committed_) {
     raise_trap(frame);
   }
@@ -299,6 +302,21 @@ void Executable::run(Frame &frame, Poller &poller) const {
       states_[b.slot]->swap();
     }
   }
+}
+
+/* Before work that is long enough, or that comes again and again; true: workers will join. */
+bool Executable::wake_workers(const Frame &frame) {
+  const std::chrono::nanoseconds length{frame.layout.ns};
+  if (length.count() < 2 * worth_waking_ns &&
+      std::chrono::steady_clock::now() - frame.ended_ > length) {
+    return false;
+  }
+  Pool *pool = Pool::instance();
+  if (pool == nullptr || pool->awake() || (pool->distant() && length.count() < worth_moving_ns)) {
+    return false;
+  }
+  pool->wake(frame.threads_);
+  return true;
 }
 
 void Executable::execute(Frame &frame, Poller &poller) const {
@@ -401,7 +419,10 @@ bool Executable::shares(const Frame &frame, const Launch &l) {
     return false;
   }
   const Pool *pool = Pool::instance();
-  return pool != nullptr && (l.ns >= worth_waking_ns || pool->awake());
+  if (pool == nullptr || (pool->distant() && l.ns < worth_moving_ns)) {
+    return false;
+  }
+  return frame.woken_ || l.ns >= worth_waking_ns || pool->awake();
 }
 
 /* Whole when short; in chunks, polling between them, when long.  True: stopped.  Each chunk starts

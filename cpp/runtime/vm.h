@@ -8,6 +8,7 @@
 #define SYMC_VM_H
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -69,7 +70,9 @@ private:
   Poller *poller_ = nullptr;
   unsigned threads_ = 1;
   bool committed_ = false;
-  Frame *next_ = nullptr; /* in the free list */
+  bool woken_ = false; /* workers were asleep and have been told to wake up */
+  std::chrono::steady_clock::time_point ended_{}; /* of the last call that was worth timing */
+  Frame *next_ = nullptr;                         /* in the free list */
 };
 
 class Executable {
@@ -126,6 +129,7 @@ private:
   void launch(Frame &frame, std::size_t at) const;
   [[nodiscard]] bool launch_here(Frame &frame, std::size_t at) const;
   [[nodiscard]] bool launch_watched(Frame &frame, std::size_t at) const;
+  [[nodiscard]] static bool wake_workers(const Frame &frame);
   [[nodiscard]] static bool shares(const Frame &frame, const Launch &launch);
   [[nodiscard]] static bool run_alone(const Region &region, std::int64_t ns, Poller &poller,
                                       symc_status &first);
