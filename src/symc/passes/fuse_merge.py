@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from symc.ir.core import Value
 from symc.passes.fuse_cost import LIMIT
-from symc.passes.fuse_group import MAX_STORES, Group, Shape, absorb, reaches
+from symc.passes.fuse_group import MAX_STORES, Group, Shape, absorb, current, reaches
 from symc.passes.fuse_index import Index, axes_of, selection
 from symc.passes.fuse_partition import Partition, Use
 
@@ -26,19 +26,23 @@ def merged(p: Partition, value: Value, inline: dict[Group, list[Use]]) -> dict[G
     """The inline uses of `value` after merging the groups that use it."""
     if len(inline) < 2:
         return inline
-    waiting = sorted(inline, key=lambda group: group.lo)
+    uses = dict(inline)
     kept: list[Group] = []
-    for group in waiting:
-        for other in kept[-MANY:]:
-            if _merge(p, value, (other, inline[other]), (group, inline[group])):
-                inline = p.split(value)[0]
-                kept = [g for g in kept if g.heir is None]
-                if group.heir is None:
-                    kept.append(group)
-                break
+    for group in sorted(inline, key=lambda group: group.lo):
+        near = max(len(kept) - MANY, 0)
+        for place in range(near, len(kept)):
+            other = kept[place]
+            if not _merge(p, value, (other, uses[other]), (group, uses[group])):
+                continue
+            both = [p.renewed(use) for use in (*uses.pop(other), *uses.pop(group))]
+            uses[current(group)] = both
+            if group.heir is None:
+                del kept[place]
+                kept.append(group)
+            break
         else:
             kept.append(group)
-    return inline
+    return inline if len(uses) == len(inline) else p.split(value)[0]
 
 
 def _merge(

@@ -10,7 +10,7 @@ visit: the node is a member of the using group, or stored by another that preced
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from symc.ir.affine import Affine, IndexMap, unit
@@ -251,10 +251,16 @@ class Partition:
                 continue
             if group.heir is not None or not self.axes.settled(use.space):
                 group = current(group)
-                index = renamed(use.index, self.axes.find)
-                use = replace(use, group=group, index=index, space=self.axes.found(use.space))
+                use = self.renewed(use)
             inline.setdefault(group, []).append(use)
         return inline, buffered
+
+    def renewed(self, use: Use) -> Use:
+        """An inline use in terms of current groups and axes."""
+        assert use.group is not None
+        assert use.index is not None
+        index = renamed(use.index, self.axes.find)
+        return Use(current(use.group), index, self.axes.found(use.space), use.spent)
 
     def is_shared(self, value: Value) -> bool:
         """Whether more than one group may load or compute `value`."""
