@@ -64,6 +64,17 @@ def test_the_report_is_data_too() -> None:
     assert found.cache in {"hit", "miss"}
 
 
+def test_copies_and_costs_are_reported() -> None:
+    n = symbol("n")
+    x = Term(parameter("x", F32, (n,)))
+    report = compile_entry(entry_of(x, x * 2.0), Options(cache=False), ()).full_report()
+    (copy,) = report.copies
+    assert "input" in copy
+    assert "output" in copy
+    (note,) = report.notes
+    assert "n operations" in note
+
+
 def test_cost_in_sizes() -> None:
     n = symbol("n")
     x, w = Term(parameter("x", F32, (n, 8))), Term(parameter("w", F32, (8, 3)))

@@ -10,14 +10,33 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from symc.ir.errors import DomainError, message
+from symc.ir.locations import UNKNOWN
 from symc.ir.nest import ContractStage, MapStage, Nest
+from symc.ir.program import Copy, Program
 from symc.ir.report import KernelReport, Report
+from symc.ir.types import dtype_name
 from symc.passes.plan import Plan, Step
 
 
 def kernel_reports(plan: Plan) -> list[KernelReport]:
     """One report per kernel of the plan, in launch order."""
     return [_kernel(step) for step in plan.steps]
+
+
+def copies(program: Program) -> list[str]:
+    """Buffers that are copied at each call, with the lines that ask for it."""
+    found = []
+    for step in program.code:
+        if isinstance(step, Copy):
+            text = f"{_name(program, step.source)} is copied to {_name(program, step.target)}"
+            place = program.locations[step.node]
+            found.append(text if place == str(UNKNOWN) else f"{text} at {place}")
+    return found
+
+
+def _name(program: Program, number: int) -> str:
+    buffer = program.buffers[number]
+    return f"%{number} ({buffer.kind.name.lower()}, {dtype_name(buffer.dtype)})"
 
 
 def _kernel(step: Step) -> KernelReport:

@@ -6,7 +6,7 @@ The driver loads this module at the first cache miss, or when somebody asks to s
 from __future__ import annotations
 
 from symc.compile.cost import cost
-from symc.compile.explain import kernel_reports, render, render_html
+from symc.compile.explain import copies, kernel_reports, render, render_html
 from symc.compile.stages import Stages
 from symc.compile.stages import run_stages as run
 from symc.compile.validate import validate
@@ -26,9 +26,15 @@ STAGES = ("traced", "defined", "optimized", "kernels", "program")
 
 
 def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
-    """All levels of an entry; the report gets its kernels."""
+    """All levels of an entry; the report gets its kernels, copies and cost."""
     stages = run(entry, options, report, validate if options.check in VALIDATED else None)
     report.kernels = kernel_reports(stages.plan)
+    report.copies += copies(stages.program)
+    spent = cost(stages.plan, stages.program, {})
+    report.notes.append(
+        f"a call does {spent.flops} operations and moves {spent.bytes} bytes; "
+        f"workspace {spent.workspace} bytes"
+    )
     return stages
 
 
