@@ -192,7 +192,7 @@ def test_bad_keys(name):
 def test_positions_on_symbolic_axes_become_constraints():
     f = sc.function([N], N[3])
     np.testing.assert_array_equal(f(np.ones((4, 5))), np.ones(5))
-    with pytest.raises(sc.ShapeError, match=r"index 3(.|\n)*test_indexing.py:\d+"):
+    with pytest.raises(sc.SymcIndexError, match=r"index 3(.|\n)*test_indexing.py:\d+"):
         f(np.ones((3, 5)))
 
 

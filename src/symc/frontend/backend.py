@@ -15,9 +15,18 @@ import numpy as np
 
 from symc.frontend.convert import weak_cast
 from symc.frontend.trace import Traced
+from symc.ir.core import Constraint
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
-from symc.ir.errors import NonFiniteError, ShapeError, UnsupportedError, message
+from symc.ir.errors import (
+    DomainError,
+    NonFiniteError,
+    ShapeError,
+    SymcError,
+    SymcIndexError,
+    UnsupportedError,
+    message,
+)
 from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.program import Accept
@@ -129,7 +138,7 @@ def accepts(entry: Entry, arrays: Sequence[np.ndarray]) -> bool:
 
 
 def require_fit(entry: Entry, arrays: Sequence[np.ndarray]) -> None:
-    """Raise SymcOverflowError for an int out of range, ShapeError for a constraint that fails."""
+    """Raise SymcOverflowError for an int out of range, or the error of a constraint that fails."""
     for param, info, array in zip(entry.function.params, entry.inputs, arrays, strict=False):
         if not info.accept & Accept.ARRAY:
             weak_cast(array, param.type.dtype, f"argument {info.name}")
@@ -137,11 +146,15 @@ def require_fit(entry: Entry, arrays: Sequence[np.ndarray]) -> None:
     for constraint in entry.function.constraints:
         left, right = substitute(constraint.left, sizes), substitute(constraint.right, sizes)
         if left != right:
-            raise ShapeError(
-                message(
-                    f"{entry.function.name}: {constraint.message}",
-                    got=f"{constraint.left} = {left}, {constraint.right} = {right}",
-                    expected="equal sizes",
-                    where=constraint.location,
-                )
-            )
+            raise _failed(entry.function.name, constraint, (left, right))
+
+
+def _failed(title: str, constraint: Constraint, sizes: tuple[Size, Size]) -> SymcError:
+    """The error of a constraint that does not hold at a call."""
+    left, right = sizes
+    subject, where = f"{title}: {constraint.message}", constraint.location
+    if constraint.kind == "equal":
+        got = f"{constraint.left} = {left}, {constraint.right} = {right}"
+        return ShapeError(message(subject, got=got, expected="equal sizes", where=where))
+    error = SymcIndexError if constraint.kind == "index" else DomainError
+    return error(message(subject, got=left, expected=f"at least {right}", where=where))

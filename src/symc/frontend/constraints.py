@@ -26,9 +26,9 @@ def must_equal(left: Size, right: Size, reason: str) -> Constraint:
     return Constraint(left, right, here(), reason)
 
 
-def at_least(size: Size, bound: Size, reason: str) -> Constraint:
-    """The constraint `size >= bound`."""
-    return Constraint(dims.minimum(size, bound), bound, here(), reason)
+def at_least(size: Size, bound: Size, reason: str, kind: str) -> Constraint:
+    """The constraint `size >= bound`; `kind` as in `Constraint`."""
+    return Constraint(dims.minimum(size, bound), bound, here(), reason, kind)
 
 
 def attach(value: Value, constraints: Iterable[Constraint]) -> Value:

@@ -248,7 +248,7 @@ def _position(item: Any, size: Size, needed: list[Constraint], place: str) -> Si
 def _require(needed: list[Constraint], size: Size, bound: Size, reason: str) -> None:
     """Require `size >= bound` at the call, unless it is certain."""
     if not dims.prove_le(bound, size):
-        needed.append(constraints.at_least(size, bound, reason))
+        needed.append(constraints.at_least(size, bound, reason, "index"))
 
 
 def _size_or_raise(item: Any, place: str) -> Size:

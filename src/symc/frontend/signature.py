@@ -50,6 +50,8 @@ class Signature:
             args = tuple(self._declared(arg, self._parameter(i)) for i, arg in enumerate(args))
             kwargs = {name: self._declared(arg, name) for name, arg in kwargs.items()}
         named = set(self.choices.static_argnames)
+        known = len(self.parameters)
+        named |= {self.parameters[n] for n in self.choices.static_argnums if -known <= n < known}
         count = len(args)
         static = {
             number + count if number < 0 else number for number in self.choices.static_argnums

@@ -80,7 +80,7 @@ def _needs_element(x: Operand, axes: tuple[int, ...], subject: str) -> list[Any]
             )
         if not prove_le(1, size):
             needed.append(
-                constraints.at_least(size, 1, f"{subject}: axis {axis} must not be empty")
+                constraints.at_least(size, 1, f"{subject}: axis {axis} must not be empty", "empty")
             )
     return needed
 

@@ -81,12 +81,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Two sizes that must be equal at each call but could not be proved so."""
+    """Two sizes that must be equal at each call but could not be proved so.
+
+    `kind` says which error a failure is: "equal" (ShapeError), "index" (SymcIndexError) or "empty"
+    (DomainError); for the last two `left` is `min(size, right)`, and the size must be >= `right`.
+    """
 
     left: Size
     right: Size
     location: Location
     message: str
+    kind: str = "equal"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -41,8 +41,15 @@ class Options:
                 raise DomainError(
                     message(f"option {name}", got=repr(getattr(self, name)), expected=choices)
                 )
-        if self.threads is not None and self.threads < 1:
-            raise DomainError(message("option threads", got=self.threads, expected="None or >= 1"))
+        for name in ("trust_input", "cache", "sync", "no_python"):
+            if type(getattr(self, name)) is not bool:
+                got = repr(getattr(self, name))
+                raise DomainError(message(f"option {name}", got=got, expected="True or False"))
+        threads = self.threads
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise DomainError(
+                message("option threads", got=repr(threads), expected="None or an int >= 1")
+            )
 
     @property
     def licences(self) -> frozenset[str]:
