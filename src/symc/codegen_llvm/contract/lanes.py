@@ -16,6 +16,7 @@ from symc.codegen_llvm.contract.size import offset
 from symc.codegen_llvm.contract.spec import BYTES, Dtype, Size
 from symc.codegen_llvm.text import Emitter, Reg
 
+CACHE_LINE = 64
 _SUFFIX: dict[str, str] = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}
 
 
@@ -113,6 +114,13 @@ class Lanes:
             f"<{length} x {self.dtype}>",
             f"shufflevector {value}, {self.type} poison, <{length} x i32> <{picks}>",
         )
+
+    def prefetch(self, pointer: Reg, vectors: int) -> None:
+        """Ask for the cache lines of `vectors` vectors; the address need not be valid."""
+        name = self.e.module.declare("llvm.prefetch.p0", "void {}(ptr, i32, i32, i32)")
+        for line in range(0, vectors * self.width * self.size, CACHE_LINE):
+            at = offset(self.e, pointer, line)
+            self.e.line(f"call void {name}({at}, i32 0, i32 3, i32 1)")
 
     def multiply(self, a: Reg, b: Reg) -> Reg:
         """a * b."""

@@ -20,6 +20,8 @@ from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.text import Reg, i64
 
+_AHEAD = 16  # rows that are asked for before they are copied
+
 
 @dataclass(frozen=True, slots=True)
 class Strip:
@@ -60,6 +62,7 @@ def _copy_vectors(room: Room, strip: Strip) -> None:
     with e.loop(i64(0), as_reg(strip.depth), i64(1), [strip.right, strip.packed]) as rows:
         at, to = rows.carried
         k = as_reg(add(e, strip.first, rows.index)) if room.hooks.load_b else i64(0)
+        lanes.prefetch(offset(e, at, mul(e, room.b.row, _AHEAD)), vectors)
         for v, tail in enumerate(tails):
             step = v * lanes.width * lanes.size
             column = as_reg(add(e, strip.col, v * lanes.width)) if room.hooks.load_b else i64(0)

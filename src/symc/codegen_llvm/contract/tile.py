@@ -19,6 +19,8 @@ from symc.codegen_llvm.contract.tiles import UNROLLED_DEPTH, UNROLLED_STEPS, spl
 from symc.codegen_llvm.text import Reg, i64
 
 _Sums = list[Reg]
+_AHEAD = 16  # rows of the right operand: each lies in a page of its own, which nobody foresees
+_FORESEEN = 64  # a static k below this ends before that pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class _Kernel:
         tile, lanes = self.tile, self.room.lanes
         depth = as_reg(add(self.room.e, self.panel.first, k))
         row = offset(self.room.e, self.panel.pointer, at[1])
+        if self._looks_ahead():
+            later = mul(self.room.e, self.panel.step, _AHEAD)
+            lanes.prefetch(offset(self.room.e, row, later), tile.vectors)
         out = list(sums)
         if tile.vectors <= tile.rows:
             held = [self._right(row, v, depth) for v in range(tile.vectors)]
@@ -60,6 +65,12 @@ class _Kernel:
                 i = r * tile.vectors + v
                 out[i] = lanes.fma(spread[r], vector, out[i])
         return out
+
+    def _looks_ahead(self) -> bool:
+        depth, n = self.panel.depth, self.room.c.n
+        short = isinstance(depth, int) and depth < _FORESEEN
+        narrow = isinstance(n, int) and n <= self.room.plan.columns
+        return not (self.panel.packed or short or narrow)
 
     def _left(self, r: int, at: Size, depth: Reg) -> Reg:
         room, e = self.room, self.room.e
