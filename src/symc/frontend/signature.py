@@ -49,6 +49,8 @@ class Signature:
         if self.specs:
             args = tuple(self._declared(arg, self._parameter(i)) for i, arg in enumerate(args))
             kwargs = {name: self._declared(arg, name) for name, arg in kwargs.items()}
+        if not (self.choices.static_argnames or self.choices.static_argnums):
+            return args, kwargs
         named = set(self.choices.static_argnames)
         known = len(self.parameters)
         named |= {self.parameters[n] for n in self.choices.static_argnums if -known <= n < known}
