@@ -81,7 +81,8 @@ def render(report: Report, what: str | None = None) -> str:
     if what is not None and what not in sections:
         raise DomainError(message("explain", got=repr(what), expected=", ".join(sections)))
     chosen = sections if what is None else {what: sections[what]}
-    lines = [f"{report.name}: cache {report.cache}, {len(report.kernels)} kernels"]
+    head = f"{report.name}: cache {report.cache}, {len(report.kernels)} kernels"
+    lines = [f"{head}; a call: {report.cost}" if report.cost else head]
     for title, section in chosen.items():
         found = list(section(report))
         if found:

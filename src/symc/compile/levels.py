@@ -31,9 +31,8 @@ def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
     report.kernels = kernel_reports(stages.plan)
     report.copies += copies(stages.program)
     spent = cost(stages.plan, stages.program, {})
-    report.notes.append(
-        f"a call does {spent.flops} operations and moves {spent.bytes} bytes; "
-        f"workspace {spent.workspace} bytes"
+    report.cost = (
+        f"{spent.flops} operations, {spent.bytes} bytes moved, workspace {spent.workspace} bytes"
     )
     return stages
 

@@ -50,4 +50,5 @@ class Report:
     kernels: list[KernelReport] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cost: str = ""
     cache: str = "off"
