@@ -1,8 +1,8 @@
 """Array functions on concrete values: compiled once per kind of arguments, then called.
 
 before: an array function and concrete arguments.  after: a NumPy array, with the bits that a traced
-program gives.  A program is kept per function, static arguments, dtypes and ranks; its sizes are
-symbolic where that can be.
+program gives.  A program is kept per function, static arguments, dtypes, ranks and options; its
+sizes are symbolic where that can be.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from symc.frontend import backend, scope, tracing, trees
 from symc.frontend.convert import as_array, is_scalar, packed
 from symc.frontend.jit import Variant
-from symc.frontend.settings import resolve
+from symc.frontend.settings import current
 from symc.frontend.signature import LeafPlace
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
@@ -32,7 +32,6 @@ from symc.ir.types import TensorType
 
 _kept: Final[OrderedDict[Hashable, Specialiser[Variant]]] = OrderedDict()
 _contents: Final[OrderedDict[Hashable, backend.Loaded]] = OrderedDict()
-_OPTIONS: Final = Options()
 # The most recent of each are kept.
 KEPT: Final = 1024
 CONTENTS: Final = 256
@@ -55,10 +54,11 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         Leaf(compiled_dtype(array.dtype, name), array.ndim, is_scalar(leaf))
         for leaf, array in zip(given, arrays, strict=True)
     )
-    key = (body, tree, leaves)
+    options = current()
+    key = (body, tree, leaves, options)
     kept = _kept.get(key)
     if kept is None:
-        kept = _kept[key] = _specialiser(body, tree, leaves)
+        kept = _kept[key] = _specialiser(body, tree, leaves, options)
         if len(_kept) > KEPT:
             _kept.popitem(last=False)
     try:
@@ -104,13 +104,13 @@ def _marked(argument: Any) -> Any:
 
 
 def _specialiser(
-    body: Callable[..., Any], tree: Structure, leaves: tuple[Leaf, ...]
+    body: Callable[..., Any], tree: Structure, leaves: tuple[Leaf, ...], options: Options
 ) -> Specialiser[Variant]:
     places = [LeafPlace(f"{body.__name__} {i}", None, False) for i in range(len(leaves))]
 
     def trace(types: tuple[TensorType, ...]) -> Variant:
         made = tracing.trace(body, tree, leaves, places, types)
-        return Variant(made, _OPTIONS)
+        return Variant(made, options)
 
     return Specialiser(leaves, trace, symbolic_first=True)
 
@@ -150,7 +150,7 @@ class Content:
 
     def compile(self) -> None:
         """Find the program, or compile it."""
-        options = resolve({})
+        options = current()
         traced = self._trace.traced
         key = (canonical_bytes(traced.entry.function), options, tuple(map(id, traced.states)))
         self._loaded = _contents.get(key)

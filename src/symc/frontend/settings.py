@@ -12,6 +12,7 @@ from symc.ir.locations import here
 from symc.ir.options import OPTION_NAMES, Options
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+_DEFAULTS: Final = Options()
 _chosen: ContextVar[Mapping[str, Any]] = ContextVar("options", default=_NOTHING)
 
 
@@ -24,6 +25,12 @@ def options(**chosen: Any) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def current() -> Options:
+    """The options of what is called without any: those of `sc.options(...)`, or the defaults."""
+    chosen = _chosen.get()
+    return Options(**chosen) if chosen else _DEFAULTS
 
 
 def resolve(given: Mapping[str, Any]) -> Options:
