@@ -423,7 +423,7 @@ def test_donated_arguments():
 def test_lower_call_n_and_bind():
     f = sc.jit(lambda x: x + 1)
     assert f.lower(sc.spec("f32[n]")).ir("traced")
-    assert "f32[2]" in repr(f.current.traced.entry.function.params[0].type)
+    assert "f32[n]" in repr(f.current.traced.entry.function.params[0].type)
     np.testing.assert_array_equal(f.call_n(3, np.ones(2)), [2, 2])
     a = np.ones(4)
     bound = f.bind(a)

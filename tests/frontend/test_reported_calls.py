@@ -39,3 +39,27 @@ def test_transforms_on_arrays_follow_the_options() -> None:
     np.testing.assert_array_equal(sc.grad(cost)(B), plain)
     with sc.options(check="nan"), pytest.raises(sc.NonFiniteError):
         sc.grad(lambda x: sc.sum(sc.sqrt(x)))(np.array([0.0, -1.0]))
+
+
+def test_lower_compiles_named_sizes_as_such() -> None:
+    f = sc.jit(lambda x, y: x * 2 + y)
+    text = f.lower(sc.spec("f64[n,3]"), sc.spec("f64[n,3]")).ir()
+    assert "n" in str(f.current.traced.entry.function.params[0].type)
+    assert "tensor<2x" not in text
+    assert "n" in str(f.cost().flops)
+    for n in (1, 2, 5):
+        np.testing.assert_array_equal(f(np.ones((n, 3)), np.ones((n, 3))), np.full((n, 3), 3.0))
+    assert f.compiles == 1
+    assert f.lower(sc.spec("f64[n,3]"), sc.spec("f64[n,3]")).compiles == 1
+    np.testing.assert_array_equal(f(np.ones((2, 3)), np.ones((1, 3))), np.full((2, 3), 3.0))
+
+
+def test_lower_mixes_specs_arrays_and_trees() -> None:
+    f = sc.jit(lambda p, k: {"a": p["w"] + p["b"] * k}, static_argnums=1)
+    f.lower({"w": sc.spec("f64[n,n]"), "b": np.ones(3)}, 2)
+    np.testing.assert_array_equal(
+        f({"w": np.ones((3, 3)), "b": np.ones(3)}, 2)["a"], np.full((3, 3), 3.0)
+    )
+    assert f.compiles == 1
+    with pytest.raises(sc.ShapeError, match="rank|axis|broadcast"):
+        sc.jit(lambda x, y: x @ y).lower(sc.spec("f64[n,3]"), sc.spec("f64[4,n]"))

@@ -26,7 +26,7 @@ from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
 from symc.frontend.settings import resolve
 from symc.frontend.signature import Choices, LeafPlace, Signature, example
-from symc.frontend.spec import compiled_dtype
+from symc.frontend.spec import Spec, compiled_dtype, tensor_type
 from symc.frontend.specialise import Leaf, Specialiser
 from symc.frontend.trees import Structure
 from symc.ir.errors import DomainError, DTypeError, message
@@ -171,8 +171,17 @@ class Jit(Inspectable):
     def lower(self, *args: Any, **kwargs: Any) -> Jit:
         """Compile for these arguments (arrays or specs) without running; the inspecting calls then
         show that program."""
-        own_args, own_kwargs = trees.mapped(example, (args, kwargs))
-        self._prepared(self._read(own_args, own_kwargs))
+        given, tree = trees.flatten(self._signature.marked(args, kwargs))
+        leaves = [example(leaf) for leaf in given]
+        call = Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, given))
+        with self._lock:
+            family, arrays = self._family(call)
+            if any(isinstance(leaf, Spec) and _named(leaf) for leaf in given):
+                pairs = zip(given, arrays, family.places, strict=True)
+                types = tuple(_lowered(leaf, array, place) for leaf, array, place in pairs)
+                self._shown = family.specialiser.of_types(types)
+            else:
+                self._shown = family.specialiser.variant(arrays)
         return self
 
     def variants(self) -> list[str]:
@@ -211,8 +220,7 @@ class Jit(Inspectable):
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         leaves, tree = trees.flatten(self._signature.marked(args, kwargs))
-        flat = not kwargs and len(args) == len(leaves) and all(map(operator.is_, args, leaves))
-        return Call(leaves, tree, tuple(map(_kind, leaves)), flat)
+        return Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, leaves))
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function's own results over symbolic arguments, which stay as they are outside."""
@@ -225,15 +233,20 @@ class Jit(Inspectable):
     def _prepared(self, call: Call) -> tuple[list[np.ndarray], Variant]:
         """Converted leaves and the variant for them, compiled now if need be."""
         with self._lock:
-            family = self._families.get((call.tree, call.kinds))
-            places = self._signature.leaves(call.tree) if family is None else family.places
-            arrays = [_converted(x, place) for x, place in zip(call.leaves, places, strict=True)]
-            _check_declared(places, arrays)
-            if family is None:
-                family = self._new_family(call, places, _leaves(call.leaves, arrays, places))
-                self._families[call.tree, call.kinds] = family
+            family, arrays = self._family(call)
             self._shown = family.specialiser.variant(arrays)
             return arrays, self._shown
+
+    def _family(self, call: Call) -> tuple[Family, list[np.ndarray]]:
+        """What is kept of the call's signature, and its converted leaves."""
+        family = self._families.get((call.tree, call.kinds))
+        places = self._signature.leaves(call.tree) if family is None else family.places
+        arrays = [_converted(x, place) for x, place in zip(call.leaves, places, strict=True)]
+        _check_declared(places, arrays)
+        if family is None:
+            family = self._new_family(call, places, _leaves(call.leaves, arrays, places))
+            self._families[call.tree, call.kinds] = family
+        return family, arrays
 
     def _new_family(self, call: Call, places: list[LeafPlace], leaves: tuple[Leaf, ...]) -> Family:
         def ready(variant: Variant, loaded: backend.Loaded) -> None:
@@ -273,6 +286,24 @@ def _kind(leaf: Any) -> Hashable:
         return SYMBOLIC
     array = as_array(leaf, "argument")
     return (array.dtype, array.ndim)
+
+
+def _flat(args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> bool:
+    """Whether the leaves are the arguments."""
+    return not kwargs and len(args) == len(leaves) and all(map(operator.is_, args, leaves))
+
+
+def _named(spec: Spec) -> bool:
+    return any(isinstance(part, str) for part in spec.shape)
+
+
+def _lowered(leaf: Any, array: np.ndarray, place: LeafPlace) -> TensorType:
+    """The type that `lower` compiles an argument for: as declared, as its spec, or as it is."""
+    if place.declared is not None:
+        return place.declared
+    if isinstance(leaf, Spec):
+        return tensor_type(leaf, f"argument {place.name}")
+    return TensorType(array.dtype, array.shape)
 
 
 def _check_declared(places: Sequence[LeafPlace], arrays: Sequence[np.ndarray]) -> None:

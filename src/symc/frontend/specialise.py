@@ -82,6 +82,13 @@ class Specialiser(Generic[V]):
         self._trace = trace
         self._symbolic_first = symbolic_first
         self._patterns: dict[Mask, _Pattern] = {}
+        self._asked: dict[tuple[TensorType, ...], V] = {}
+
+    def of_types(self, types: tuple[TensorType, ...]) -> V:
+        """The variant for exactly these types, whose sizes may be symbolic; compiled once."""
+        if types not in self._asked:
+            self._asked[types] = self._commit(self._trace(types))
+        return self._asked[types]
 
     def variant(self, arrays: Sequence[np.ndarray]) -> V:
         """The variant that serves `arrays`, compiled now if there is none yet."""
