@@ -63,3 +63,17 @@ def test_lower_mixes_specs_arrays_and_trees() -> None:
     assert f.compiles == 1
     with pytest.raises(sc.ShapeError, match="rank|axis|broadcast"):
         sc.jit(lambda x, y: x @ y).lower(sc.spec("f64[n,3]"), sc.spec("f64[4,n]"))
+
+
+def test_what_is_considered_constant_is_disconnected() -> None:
+    x = sc.var("x", "f64[n]")
+    z = x * x
+    with pytest.raises(sc.DisconnectedGradError):
+        sc.grad(sc.sum(x**2), x, consider_constant=[x])
+    with pytest.raises(sc.DisconnectedGradError):
+        sc.grad(sc.sum(z**2), x, consider_constant=[z])
+    assert sc.grad(sc.sum(x**2), x, consider_constant=[x], disconnected="none") is None
+    zero = sc.grad(sc.sum(x**2), x, consider_constant=[x], disconnected="zero")
+    assert sc.function([x], zero, on_unused_input="ignore")(np.ones(2)).tolist() == [0, 0]
+    partly = sc.grad(sc.sum(z * x), x, consider_constant=[z])
+    assert sc.function([x], partly)(np.array([3.0])).tolist() == [9]

@@ -54,7 +54,9 @@ def expression_grad(
     blocked = {value_of(x): _stopped(x) for x in consider_constant}
     moved = graft([*results, *targets], blocked, {}) if blocked else [*results, *targets]
     count = len(results)
-    found = _each(moved[:count], cotangents, moved[count:])
+    wanted = [new for new, old in zip(moved[count:], targets, strict=True) if old not in blocked]
+    reached = iter(_each(moved[:count], cotangents, wanted))
+    found = [None if target in blocked else next(reached) for target in targets]
     made = [
         _connected(item, value, disconnected) for item, value in zip(listed, found, strict=True)
     ]
