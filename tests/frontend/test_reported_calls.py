@@ -77,3 +77,14 @@ def test_what_is_considered_constant_is_disconnected() -> None:
     assert sc.function([x], zero, on_unused_input="ignore")(np.ones(2)).tolist() == [0, 0]
     partly = sc.grad(sc.sum(z * x), x, consider_constant=[z])
     assert sc.function([x], partly)(np.array([3.0])).tolist() == [9]
+
+
+def test_a_repeated_letter_of_einsum_is_checked_at_the_call() -> None:
+    x = sc.var("x", "f64[a,b]")
+    f = sc.function([x], sc.einsum("ii->i", x))
+    square = np.arange(9.0).reshape(3, 3)
+    assert f(square).tolist() == [0, 4, 8]
+    with pytest.raises(sc.ShapeError, match=r"repeated letter(.|\n)*equal sizes"):
+        f(np.ones((3, 4)))
+    with pytest.raises(sc.ShapeError, match="repeated letter"):
+        sc.einsum("ii->i", sc.var("x", "f64[3,4]"))

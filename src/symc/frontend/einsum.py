@@ -18,8 +18,8 @@ from symc.frontend.dispatch import array_function
 from symc.frontend.expr import Expr
 from symc.frontend.operand import Operand
 from symc.ir import ops, term
-from symc.ir.core import Value
-from symc.ir.dims import prove_equal
+from symc.ir.core import Constraint, Value
+from symc.ir.dims import Size, prove_equal
 from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
@@ -111,24 +111,26 @@ def _diagonal(value: Value, letters: str) -> _Named:
         letter = next(x for x, n in Counter(letters).items() if n > 1)
         i, j = [k for k, x in enumerate(letters) if x == letter][:2]
         shape = value.type.shape
-        if prove_equal(shape[i], shape[j]) is not True:
-            raise ShapeError(
-                message(
-                    "einsum: a repeated letter",
-                    got=f"{shape[i]} and {shape[j]}",
-                    expected="equal sizes",
-                    where=here(),
-                )
-            )
+        needed = _same_size(shape[i], shape[j])
         rest = [k for k in range(len(shape)) if k not in {i, j}]
         moved = Term(value).permute([i, j, *rest])
         kept = tuple(shape[k] for k in rest)
         flat = moved.reshape((shape[i] * shape[j], *kept))
         places = term.iota((shape[i],), 0, I64)
         stride = term.size(shape[j]).broadcast((shape[i],), ()) + 1
-        value = term.take(flat, places * stride, 0, "raise").value
+        value = constraints.attach(term.take(flat, places * stride, 0, "raise").value, needed)
         letters = letter + "".join(letters[k] for k in rest)
     return _Named(value, letters)
+
+
+def _same_size(left: Size, right: Size) -> list[Constraint]:
+    """What must hold for one letter to stand for two axes of one operand."""
+    subject = "einsum: a repeated letter"
+    equal = prove_equal(left, right)
+    if equal is False:
+        got = f"{left} and {right}"
+        raise ShapeError(message(subject, got=got, expected="equal sizes", where=here()))
+    return [] if equal else [constraints.must_equal(left, right, subject)]
 
 
 def _agreed(named: Sequence[_Named], subscripts: str) -> list[_Named]:
