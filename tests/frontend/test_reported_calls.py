@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -61,7 +63,7 @@ def test_lower_mixes_specs_arrays_and_trees() -> None:
         f({"w": np.ones((3, 3)), "b": np.ones(3)}, 2)["a"], np.full((3, 3), 3.0)
     )
     assert f.compiles == 1
-    with pytest.raises(sc.ShapeError, match="rank|axis|broadcast"):
+    with pytest.raises(sc.ShapeError, match=r"rank|axis|broadcast"):
         sc.jit(lambda x, y: x @ y).lower(sc.spec("f64[n,3]"), sc.spec("f64[4,n]"))
 
 
@@ -88,3 +90,72 @@ def test_a_repeated_letter_of_einsum_is_checked_at_the_call() -> None:
         f(np.ones((3, 4)))
     with pytest.raises(sc.ShapeError, match="repeated letter"):
         sc.einsum("ii->i", sc.var("x", "f64[3,4]"))
+
+
+def _function() -> sc.Function:
+    x = sc.var("x", "f64[n]")
+    return sc.function([x], x + 1)
+
+
+def _jit() -> Callable[..., object]:
+    return sc.jit(lambda x: x + 1)
+
+
+X = np.ones(3)
+OUTS = {
+    "dtype": (np.zeros(3, "f4"), sc.DTypeError, "got: f32(.|\n)*expected: f64"),
+    "shape": (np.zeros(4), sc.ShapeError, r"got: \(4,\)(.|\n)*expected: \(3,\)"),
+    "rank": (np.zeros((3, 1)), sc.ShapeError, r"got: \(3, 1\)(.|\n)*expected: \(3,\)"),
+    "strided": (np.zeros(6)[::2], sc.DomainError, "C-contiguous"),
+    "argument": (X, sc.DomainError, "is an argument"),
+    "not an array": ([0.0] * 3, sc.DTypeError, "got: list"),
+}
+
+
+@pytest.mark.parametrize("make", [_function, _jit])
+@pytest.mark.parametrize(("out", "error", "words"), OUTS.values(), ids=OUTS.keys())
+def test_what_bind_cannot_write_into(
+    make: Callable[[], sc.Function], out: object, error: type[Exception], words: str
+) -> None:
+    f = make()
+    with pytest.raises(error, match=words) as caught:
+        f.bind(X, out=out)
+    assert "test_reported_calls.py" in str(caught.value)
+    good = np.zeros(3)
+    assert f.bind(X, out=good)() is good
+    assert good.tolist() == [2, 2, 2]
+
+
+def test_bind_wants_one_array_per_result() -> None:
+    x = sc.var("x", "f64[n]")
+    f = sc.function([x], [x + 1, x * 2])
+    with pytest.raises(sc.DomainError, match=r"got: 1(.|\n)*expected: 2"):
+        f.bind(X, out=[np.zeros(3)])
+    with pytest.raises(sc.ShapeError, match="result 1"):
+        f.bind(X, out=[np.zeros(3), np.zeros(2)])
+    both = np.zeros(3)
+    with pytest.raises(sc.DomainError, match="twice"):
+        f.bind(X, out=[both, both])
+
+
+@pytest.mark.parametrize("make", [_function, _jit])
+def test_how_often_call_n_calls(make: Callable[[], sc.Function]) -> None:
+    f = make()
+    for n in (0, -1):
+        with pytest.raises(sc.DomainError, match=rf"got: {n}(.|\n)*test_reported_calls.py"):
+            f.call_n(n, X)
+    with pytest.raises(sc.DTypeError, match="got: str"):
+        f.call_n("3", X)  # type: ignore[arg-type]
+    assert f.call_n(np.int64(2), X).tolist() == [2, 2, 2]
+
+
+def test_prepared_calls_of_what_native_calls_cannot_form() -> None:
+    f = sc.jit(lambda x: {"a": x})
+    for call in (lambda: f.bind(X), lambda: f.call_n(2, X)):
+        with pytest.raises(sc.UnsupportedError, match=r"test_reported_calls\.py"):
+            call()
+    x, y = sc.var("x", "f64[n]"), sc.var("y", "f64[m]")
+    g = sc.function([x, y], x + y)
+    for call in (lambda: g.bind(X, np.ones(2)), lambda: g.call_n(2, X, np.ones(2))):
+        with pytest.raises(sc.ShapeError, match="equal sizes"):
+            call()

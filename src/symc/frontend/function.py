@@ -14,12 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from symc.frontend import backend
-from symc.frontend.convert import argument, check_sizes
+from symc.frontend.convert import argument, as_array, check_sizes
 from symc.frontend.emit import cast
 from symc.frontend.expr import Expr, lift
 from symc.frontend.graft import bind_sizes, fit, graft
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.prepared import Serving
 from symc.frontend.settings import resolve
 from symc.frontend.shared import Shared
 from symc.frontend.spec import short_name
@@ -237,6 +238,11 @@ class Function(Inspectable):
     @property
     def current(self) -> backend.Loaded:
         return self._loaded
+
+    def serving(self, args: tuple[Any, ...]) -> Serving:
+        pairs = zip(args, self._names, strict=True)
+        arrays = [as_array(arg, f"argument {name}") for arg, name in pairs]
+        return Serving(self._loaded, arrays, self._structure == backend.SINGLE)
 
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ordered = self._ordered(args, kwargs)

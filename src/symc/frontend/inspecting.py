@@ -1,4 +1,4 @@
-"""What every compiled function offers besides being called: reports, texts, costs.
+"""What every compiled function offers besides calls: prepared calls, reports, texts, costs.
 
 The work is done where the compiled artefact lives; this class finds the one that ran last.
 """
@@ -6,10 +6,16 @@ The work is done where the compiled artefact lives; this class finds the one tha
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable as Function
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from symc.frontend import backend
+from symc.frontend import backend, prepared
 from symc.runtime.executable import Callable
+
+if TYPE_CHECKING:
+    from symc._runtime import Prepared
+
+T = TypeVar("T")
 
 
 class Explanation(str):
@@ -30,6 +36,51 @@ class Inspectable(Callable):
     @abstractmethod
     def current(self) -> backend.Loaded:
         """The compiled entry that the inspecting calls show."""
+
+    @abstractmethod
+    def serving(self, args: tuple[Any, ...]) -> prepared.Serving:
+        """What runs on arguments that `bind` takes."""
+
+    def bind(self, *args: Any, out: Any = None) -> Prepared:
+        """A prepared call without arguments, which writes into `out`: one array per result.
+
+        Raises DTypeError, ShapeError, DomainError for an `out` that cannot be written into,
+        UnsupportedError where results are formed by Python.
+        """
+        made = self._matched(args)
+        serving = self.serving(args)
+        serving.require_fit()
+        if out is None:
+            return made
+        prepared.check_out(serving, out)
+        return self._typed(args, lambda: super(Inspectable, self).bind(*args, out=out))
+
+    def call_n(self, n: int, /, *args: Any) -> Any:
+        """`n` calls in native code, the results of the last; DomainError for n below 1."""
+        count = prepared.count(n)
+        self._matched(args)
+        return self._typed(args, lambda: super(Inspectable, self).call_n(count, *args))
+
+    def _matched(self, args: tuple[Any, ...]) -> Prepared:
+        """Find or compile the program for the arguments; only this may run the user's code."""
+        try:
+            return super().bind(*args)
+        except LookupError as error:
+            if type(error) is not LookupError:
+                raise
+        raise prepared.unmatched(self.serving(args))
+
+    def _typed(self, args: tuple[Any, ...], run: Function[[], T]) -> T:
+        try:
+            return run()
+        except LookupError as error:
+            if type(error) is not LookupError:
+                raise
+            raise prepared.unmatched(self.serving(args)) from None
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise
+            raise prepared.refused(self.serving(args), error) from None
 
     def explain(self, what: str | None = None, html: bool = False) -> Explanation:
         """The report: rewrites, kernels, copies, cache, ms per pass; `what` names one section."""

@@ -24,6 +24,7 @@ from symc.frontend.convert import argument, as_array, check_sizes, is_scalar, pa
 from symc.frontend.expr import Expr
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
+from symc.frontend.prepared import Serving
 from symc.frontend.settings import resolve
 from symc.frontend.signature import Choices, LeafPlace, Signature, example
 from symc.frontend.spec import Spec, compiled_dtype, tensor_type
@@ -183,6 +184,11 @@ class Jit(Inspectable):
             else:
                 self._shown = family.specialiser.variant(arrays)
         return self
+
+    def serving(self, args: tuple[Any, ...]) -> Serving:
+        arrays, variant = self._prepared(self._read(args, {}))
+        assert variant.loaded is not None
+        return Serving(variant.loaded, arrays, variant.trace.tree.is_leaf())
 
     def variants(self) -> list[str]:
         """One line per compiled program: the types that it takes."""
