@@ -12,14 +12,14 @@ import time
 from importlib import import_module
 
 from bench.case import Case
-from bench.timing import Clock, Timed, interleaved
+from bench.timing import SETTLE, Clock, Timed, interleaved
 
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "process": time.process_time}
 
 
-def measure(case: Case, clock: Clock) -> dict[str, object]:
+def measure(case: Case, threads: int, clock: Clock) -> dict[str, object]:
     """Time a case and relate symc to the best peer."""
-    timed = interleaved(case.candidates, case.rounds, clock)
+    timed = interleaved(case.candidates, case.rounds, SETTLE if threads > 1 else 0, clock)
     return {
         **describe(case, timed),
         "seconds": {name: t.least for name, t in timed.items()},
@@ -57,7 +57,7 @@ def main() -> None:
     clock = CLOCKS[sys.argv[3]] if len(sys.argv) > 3 else time.perf_counter
     workload = import_module(f"bench.workloads.{name}")
     for case in workload.cases(threads):
-        print(json.dumps(measure(case, clock)), flush=True)
+        print(json.dumps(measure(case, threads, clock)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Timing: candidates of one case are measured in interleaved rounds; medians and minima are kept.
 
-The machine is shared and noisy.  A round gives each candidate enough calls to last `ROUND` seconds,
-one candidate after the other, so that a slow moment hits them all; rounds are short and many, so
-that each candidate also sees quiet ones.
+The machine is shared and noisy.  A round gives each candidate `SAMPLES` samples of enough calls to
+last `SAMPLE` seconds, one candidate after the other, so that a slow moment hits them all; samples
+are short and many, so that each candidate also sees quiet ones.  Its threads go on spinning for a
+while after its last call (OpenBLAS: 0.1 s): the next one starts when they sleep.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 Run = Callable[[], object]
 Clock = Callable[[], float]
 
-ROUND = 0.005  # seconds per candidate and round
-ROUNDS = 60
+SAMPLE = 0.005  # seconds
+SAMPLES = 6
+ROUNDS = 10
+SETTLE = 0.12  # seconds between candidates that have threads
 WARM_UP = 3
 
 
@@ -30,22 +33,39 @@ class Timed:
 
 
 def _calls_per_round(run: Run, clock: Clock) -> int:
-    """Warm up (the first call may compile), then find how many calls last about `ROUND` seconds."""
+    """Warm up (a first call may compile), then find how many calls last about `SAMPLE` seconds."""
+    began = time.perf_counter()
     for _ in range(WARM_UP):
         run()
+        if time.perf_counter() - began > 1:
+            break
     calls = 1
     while True:
         start = clock()
         for _ in range(calls):
             run()
         spent = clock() - start
-        if spent > ROUND / 4:
-            return max(1, round(calls * ROUND / spent))
+        if spent > SAMPLE / 4:
+            return max(1, round(calls * SAMPLE / spent))
         calls *= 4
 
 
+def _samples(run: Run, calls: int, clock: Clock) -> list[float]:
+    """Seconds per call, several times; once where a call takes long."""
+    found: list[float] = []
+    while len(found) < SAMPLES and sum(found) * calls < SAMPLE * SAMPLES:
+        start = clock()
+        for _ in range(calls):
+            run()
+        found.append((clock() - start) / calls)
+    return found
+
+
 def interleaved(
-    candidates: Mapping[str, Run], rounds: int = ROUNDS, clock: Clock = time.perf_counter
+    candidates: Mapping[str, Run],
+    rounds: int = ROUNDS,
+    settle: float = 0,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Timed]:
     """Seconds per call of each candidate.
 
@@ -59,10 +79,10 @@ def interleaved(
     try:
         for _ in range(rounds):
             for name, run in candidates.items():
-                start = clock()
-                for _ in range(calls[name]):
+                if settle:
+                    time.sleep(settle)
                     run()
-                samples[name].append((clock() - start) / calls[name])
+                samples[name] += _samples(run, calls[name], clock)
     finally:
         gc.enable()
     return {name: Timed(statistics.median(s), min(s)) for name, s in samples.items()}
