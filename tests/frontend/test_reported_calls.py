@@ -159,3 +159,25 @@ def test_prepared_calls_of_what_native_calls_cannot_form() -> None:
     for call in (lambda: g.bind(X, np.ones(2)), lambda: g.call_n(2, X, np.ones(2))):
         with pytest.raises(sc.ShapeError, match="equal sizes"):
             call()
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.ones((3, 3))[:, 0], np.float64(1), np.ones(3, ">f8"), memoryview(b"abc")]
+)
+def test_a_trusting_jit_converts_nothing(wrong: object) -> None:
+    f = sc.jit(lambda x: x * 2, trust_input=True)
+    for _ in range(2):
+        with pytest.raises(sc.DTypeError, match=r"trust_input(.|\n)*test_reported_calls\.py"):
+            f(wrong)
+        assert f(np.ones(3)).tolist() == [2, 2, 2]
+    assert f(2.5) == 5
+    f.trust_input = False
+    assert f(np.ones((3, 3))[:, 0]).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], np.ones(2, "f4"), np.ones(2, "i4")])
+def test_a_trusting_jit_takes_declared_types_only(wrong: object) -> None:
+    f = sc.jit(lambda x: x * 2, in_specs=["f64[n]"], trust_input=True)
+    with pytest.raises(sc.DTypeError, match="trust_input"):
+        f(wrong)
+    assert f(np.ones(2)).tolist() == [2, 2]

@@ -26,7 +26,7 @@ from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
 from symc.frontend.prepared import Serving
 from symc.frontend.settings import resolve
-from symc.frontend.signature import Choices, LeafPlace, Signature, example
+from symc.frontend.signature import Choices, LeafPlace, Signature, example, require_exact
 from symc.frontend.spec import Spec, compiled_dtype, tensor_type
 from symc.frontend.specialise import Leaf, Specialiser
 from symc.frontend.trees import Structure
@@ -225,7 +225,8 @@ class Jit(Inspectable):
         return tuple(arrays)
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        leaves, tree = trees.flatten(self._signature.marked(args, kwargs))
+        marked = self._signature.marked(args, kwargs, trusted=self.trust_input)
+        leaves, tree = trees.flatten(marked)
         return Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, leaves))
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -247,6 +248,8 @@ class Jit(Inspectable):
         """What is kept of the call's signature, and its converted leaves."""
         family = self._families.get((call.tree, call.kinds))
         places = self._signature.leaves(call.tree) if family is None else family.places
+        if self.trust_input:
+            require_exact(call.leaves, places)
         arrays = [_converted(x, place) for x, place in zip(call.leaves, places, strict=True)]
         _check_declared(places, arrays)
         if family is None:

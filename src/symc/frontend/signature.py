@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from symc.frontend import trees
-from symc.frontend.convert import argument
+from symc.frontend.convert import argument, is_scalar
 from symc.frontend.spec import Spec, spec, tensor_type
 from symc.frontend.trees import Static, Structure
 from symc.ir.errors import DTypeError, ParseError, ShapeError, message
@@ -44,9 +44,14 @@ class Signature:
         self.choices = choices
         self.specs = _declared(parameters, choices.in_specs, getattr(fn, "__name__", "function"))
 
-    def marked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The arguments as one tree: static ones wrapped, lists for declared arrays converted."""
-        if self.specs:
+    def marked(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, trusted: bool = False
+    ) -> Any:
+        """The arguments as one tree: static ones wrapped, lists for declared arrays converted,
+        or refused when `trusted`."""
+        if self.specs and trusted:
+            self._require_no_lists(args, kwargs)
+        elif self.specs:
             args = tuple(self._declared(arg, self._parameter(i)) for i, arg in enumerate(args))
             kwargs = {name: self._declared(arg, name) for name, arg in kwargs.items()}
         if not (self.choices.static_argnames or self.choices.static_argnums):
@@ -70,6 +75,13 @@ class Signature:
         if isinstance(type, TensorType) and isinstance(arg, list | tuple):
             return argument(arg, type, f"argument {name}")
         return arg
+
+    def _require_no_lists(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        named = [*((self._parameter(i), arg) for i, arg in enumerate(args)), *kwargs.items()]
+        for name, arg in named:
+            type = self.specs.get(name)
+            if isinstance(type, TensorType) and isinstance(arg, list | tuple):
+                raise _converts(arg, LeafPlace(name, type, False))
 
     def leaves(self, tree: Structure) -> list[LeafPlace]:
         """Where each leaf of `(args, kwargs)` stands."""
@@ -98,6 +110,44 @@ class LeafPlace:
     name: str
     declared: TensorType | None
     donated: bool
+
+
+def require_exact(leaves: Sequence[Any], places: Sequence[LeafPlace]) -> None:
+    """trust_input: DTypeError for whatever would be converted.  Python numbers are taken as such
+    where no array is declared, and where one of rank 0 is."""
+    for leaf, place in zip(leaves, places, strict=True):
+        declared = place.declared
+        if is_scalar(leaf):
+            exact = declared is None or declared.rank == 0
+        else:
+            exact = type(leaf) is np.ndarray and _as_it_is(leaf, declared)
+        if not exact:
+            raise _converts(leaf, place)
+
+
+def _as_it_is(array: np.ndarray, declared: TensorType | None) -> bool:
+    """Whether a call takes the array without conversion; sizes are compared elsewhere."""
+    flags = array.flags
+    laid_out = flags.c_contiguous and flags.aligned and array.dtype.isnative
+    return laid_out and (declared is None or array.dtype == declared.dtype)
+
+
+def _converts(value: Any, place: LeafPlace) -> DTypeError:
+    expected = place.declared or "its own dtype"
+    got = type(value).__name__
+    if isinstance(value, np.ndarray):
+        flags = value.flags
+        order = "row-major" if flags.c_contiguous and flags.aligned else "strided or unaligned"
+        got = f"an {order} array of {value.dtype}"
+    return DTypeError(
+        message(
+            f"argument {place.name}: trust_input is set and it needs conversion",
+            got=got,
+            expected=f"a row-major ndarray of {expected}",
+            where=here(),
+            advice="f.trust_input = False",
+        )
+    )
 
 
 def _wrapped(value: Any, place: object) -> Any:
