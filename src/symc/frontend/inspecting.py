@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable as Function
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from symc.frontend import backend, prepared
-from symc.runtime.executable import Callable
-
-if TYPE_CHECKING:
-    from symc._runtime import Prepared
+from symc.runtime.executable import Callable, Prepared
 
 T = TypeVar("T")
 

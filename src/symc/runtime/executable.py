@@ -14,12 +14,12 @@ from enum import IntEnum
 
 import numpy as np
 
-from symc._runtime import Callable, Executable, State
+from symc._runtime import Callable, Executable, Prepared, State
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.program import Accept, Input, Program, SizeExpr, SizeOp
 from symc.runtime.encode import encode
 
-__all__ = ["Callable", "Executable", "State", "Structure", "check", "load"]
+__all__ = ["Callable", "Executable", "Prepared", "State", "Structure", "check", "load"]
 
 
 class Structure(IntEnum):
