@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -28,6 +29,15 @@ def test_array_functions_on_arrays_check_their_results() -> None:
     with sc.options(check="nan"), pytest.raises(sc.NonFiniteError):
         sc.log(np.array([-1.0]))
     assert np.isnan(sc.log(np.array([-1.0]))[0])
+
+
+def test_a_result_that_is_not_finite_is_reported_at_its_own_call() -> None:
+    with sc.options(check="nan"):
+        sc.log(np.array([1.0]))
+        line = inspect.currentframe().f_lineno + 2  # type: ignore[union-attr]
+        with pytest.raises(sc.NonFiniteError) as caught:
+            sc.log(np.array([-1.0]))
+    assert f"test_reported_calls.py:{line}\n" in str(caught.value)
 
 
 def test_transforms_on_arrays_follow_the_options() -> None:

@@ -24,7 +24,7 @@ from symc.frontend.signature import LeafPlace
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
 from symc.frontend.trees import Static, Structure
-from symc.ir.errors import SymcIndexError
+from symc.ir.errors import NonFiniteError, SymcError, SymcIndexError
 from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.text import canonical_bytes
@@ -64,14 +64,16 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     try:
         with scope.outside():
             return kept.variant(arrays).run([packed(array) for array in arrays])
-    except SymcIndexError as error:
+    except (SymcIndexError, NonFiniteError) as error:
         raise _at_this_call(error) from None
 
 
-def _at_this_call(error: SymcIndexError) -> SymcIndexError:
+def _at_this_call(error: SymcError) -> SymcError:
     """A kept program's error at the line of this call, not of the one that made the program."""
-    lines = [line for line in str(error).split("\n") if not line.startswith("  at: ")]
-    return SymcIndexError("\n".join([*lines, f"  at: {here()}"]))
+    place = f"  at: {here()}"
+    lines = str(error).split("\n")
+    placed = [place if line.startswith("  at: ") else line for line in lines]
+    return type(error)("\n".join(placed if place in placed else [*placed, place]))
 
 
 @cache
