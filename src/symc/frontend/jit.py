@@ -142,6 +142,7 @@ class Jit(Inspectable):
         self.trust_input = options.trust_input
         self._signature = Signature(fn, choices)
         self._families: dict[Hashable, Family] = {}
+        self._latest: dict[Structure, Family] = {}
         self._shown: Variant | None = None
         self._lock = RLock()
 
@@ -205,11 +206,24 @@ class Jit(Inspectable):
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if scope.current() is not None:
             return self._inlined(args, kwargs)
-        call = self._read(args, kwargs)
-        if SYMBOLIC in call.kinds:
-            return self._inlined(args, kwargs)
+        marked = self._signature.marked(args, kwargs, trusted=self.trust_input)
+        leaves, tree = trees.flatten(marked)
+        latest = self._latest.get(tree)
+        if latest is not None and set(map(type, leaves)) == ARRAYS_ALONE:
+            # Native code compares every leaf, so the kinds need not be read first.
+            try:
+                return latest.run(leaves)
+            except LookupError as error:
+                if isinstance(error, IndexError):
+                    raise
+        call = Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, leaves))
+        return self._inlined(args, kwargs) if SYMBOLIC in call.kinds else self._run(call)
+
+    def _run(self, call: Call) -> Any:
+        """The results of a call on concrete arguments."""
         family = self._families.get((call.tree, call.kinds))
         if family is not None:
+            self._latest[call.tree] = family
             try:
                 return family.run(call.leaves)
             except LookupError as error:
@@ -273,6 +287,7 @@ class Jit(Inspectable):
 
 
 SYMBOLIC: Final = "symbolic"
+ARRAYS_ALONE: Final = {np.ndarray}
 
 
 @dataclass(slots=True)
