@@ -6,6 +6,7 @@
 from typing import Any
 
 from symc.frontend import methods as _methods  # noqa: F401  (fills the table of methods)
+from symc.frontend import optimize as optimize
 from symc.frontend import spec as _spec
 from symc.frontend.activation import (
     log_softmax,
@@ -321,6 +322,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "optimize",
     "options",
     "outer",
     "permute_dims",
