@@ -19,6 +19,7 @@ from symc.ir.core import Attr, Node, Value
 from symc.ir.ops.record import Kind, Op
 from symc.ir.term import Term
 from symc.ir.types import Literal
+from symc.passes.draw import Draw
 
 Opaque = frozenset[Value]
 NOTHING: Final[Opaque] = frozenset()
@@ -79,6 +80,8 @@ class Match:
 
 Build = Callable[[Match], Term]
 Guard = Callable[[Match], bool]
+# A graph on inputs that are drawn: the term that it returns is the root of the instance.
+Sample = Callable[[Draw], Term]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,11 @@ class Rule:
 
     `licence`: None when the rewrite keeps every bit; a licence of `Options`; or "meaning" for rows
     of the stability table, which define what the program means.
+
+    The generator of tests makes instances of `left`, and near misses one step away from it, by
+    itself.  A row adds what it cannot know: `examples` build graphs that the row rewrites, instead
+    of those made from the pattern (for rows whose views or guards leave few); `near` build graphs
+    that resemble them and must be left alone, at least one for each condition of the guard.
     """
 
     name: str
@@ -94,6 +102,8 @@ class Rule:
     right: Build
     licence: str | None = None
     guard: Guard | None = None
+    examples: tuple[Sample, ...] = ()
+    near: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
