@@ -18,7 +18,7 @@ import numpy as np
 from symc.ir.affine import IndexMap
 from symc.ir.core import Attrs, Function, Node
 from symc.ir.dims import Size, substitute
-from symc.ir.errors import DomainError, message
+from symc.ir.errors import DomainError, OpContractError, message
 from symc.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -36,8 +36,13 @@ Tangent = Callable[["Term", "Term", Sequence["Term"], Attrs], "Term"]
 # Cotangent of the result, the node's operands (the linear one may only be asked for its type),
 # attrs, the operand's number -> cotangent of that operand.
 Transpose = Callable[["Term", Sequence["Term"], Attrs, int], "Term"]
-# Operands with an optional batch axis each, attrs -> result with its batch axis at 0.
+# Operands with an optional batch axis each (at least one has it), attrs -> result, its batch axis.
 Batch = Callable[[Sequence["Term"], Sequence[int | None], Attrs], tuple["Term", int]]
+# The same for an op with regions: each result of the node, and its batch axis if it has one.
+BatchRegions = Callable[
+    ["BatchContext", Node, Sequence["Term"], Sequence[int | None]],
+    Sequence[tuple["Term", int | None]],
+]
 
 
 class Kind(Enum):
@@ -115,6 +120,21 @@ class EvaluateContext:
         return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchContext:
+    """What batching hands to the rule of an op with regions.
+
+    `size`: of the batch.  `function(region, in_batched, out_batched)`: the region over params of
+    which the marked ones have a batch axis at 0, and which results have one then; those marked in
+    `out_batched` (None marks none) get one in any case.
+    """
+
+    size: Size
+    function: Callable[
+        [Function, Sequence[bool], Sequence[bool] | None], tuple[Function, tuple[bool, ...]]
+    ]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Op:
     """One operation.
@@ -129,6 +149,9 @@ class Op:
     them: the tangent is the op applied to tangents).  A variadic op lists operand 0 for all.
     no_derivative: the documented reason when the derivative is zero or not defined; an op whose
     derivative is merely not offered has rules that raise UnsupportedError.
+
+    batch: required; None for a source, which has no operand to carry a batch axis, and for an op
+    with regions, which has `batch_regions` instead.
     """
 
     name: str
@@ -137,6 +160,7 @@ class Op:
     infer: Infer
     evaluate: Evaluate
     samples: Samples
+    batch: Batch | None = field(kw_only=True)
     scalar: Callable[..., Any] | None = None
     reducer: Callable[[Attrs], Reducer] | None = None
     index_map: Callable[[Sequence[TensorType], TensorType, Attrs], IndexMap | None] | None = None
@@ -145,11 +169,22 @@ class Op:
     multilinear: bool = False  # linear in each operand of `linear` separately (mul-like: dot)
     transpose: Transpose | None = None
     no_derivative: str | None = None
-    batch: Batch | None = None
+    batch_regions: BatchRegions | None = None
     effects: frozenset[str] = field(default_factory=frozenset)
     commutative: bool = False
     regions: int = 0
     infer_regions: InferRegions | None = None  # result types when there are regions
+
+    def __post_init__(self) -> None:
+        rules = (self.batch is not None) + (self.batch_regions is not None)
+        if rules != (self.kind is not Kind.SOURCE):
+            raise OpContractError(
+                message(
+                    f"op {self.name}: batching",
+                    got=f"{rules} rules",
+                    expected="none of a source, one of any other op",
+                )
+            )
 
     def __repr__(self) -> str:
         return f"<Op {self.name}>"

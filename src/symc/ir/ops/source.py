@@ -79,6 +79,7 @@ CONSTANT: Final = Op(
         ),
     ),
     no_derivative=_NO_OPERANDS,
+    batch=None,
 )
 IOTA: Final = Op(
     "iota",
@@ -100,6 +101,7 @@ IOTA: Final = Op(
         ),
     ),
     no_derivative=_NO_OPERANDS,
+    batch=None,
 )
 SIZE: Final = Op(
     "size",
@@ -109,4 +111,5 @@ SIZE: Final = Op(
     _size_evaluate,
     Samples((), cases=(((), {"size": 7}),), errors=(((), {"size": 1.5}, DomainError),)),
     no_derivative=_NO_OPERANDS,
+    batch=None,
 )
