@@ -29,11 +29,15 @@ class Scope:
 
     def __init__(self, label: str, parent: Scope | None, *, lifts: bool = False) -> None:
         self.label = label
-        self.lifts = lifts  # captured arrays of any size are inputs, never part of the program
+        # Captured arrays of any size are inputs, never part of the program.
+        self.lifts = lifts or (parent is not None and parent.lifts)
         self.parent = parent
         self.location: Location = here()
         self.open = True
-        self._captured: dict[int, tuple[np.ndarray, Value]] = {}
+        # A trace inside another is part of its program.
+        self._captured: dict[int, tuple[np.ndarray, Value]] = (
+            {} if parent is None else parent._captured
+        )
 
     def captured(self, array: np.ndarray) -> Value | None:
         """The value that stands for `array`, when this trace took it before."""

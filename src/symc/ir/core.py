@@ -116,12 +116,18 @@ class Function:
         return found
 
 
+def nodes_so_far() -> int:
+    """A number above that of every node made so far, and not above that of any later one."""
+    return next(_serial)
+
+
 def reachable(
-    results: Iterable[Value], stop: Iterable[Value] = ()
+    results: Iterable[Value], stop: Iterable[Value] = (), since: int = 0
 ) -> tuple[list[Node], list[Value]]:
     """Nodes that `results` depend on, in creation order, and the free values they reach.
 
-    Does not look behind values in `stop`; those never count as free.  Iterative and linear.
+    Does not look behind values in `stop`; those never count as free.  Results of nodes older than
+    number `since` (see `nodes_so_far`) count as free.  Iterative and linear.
     """
     stopped = set(stop)
     seen: set[Node] = set()
@@ -131,7 +137,7 @@ def reachable(
         value = todo.pop()
         if value in stopped:
             continue
-        if value.node is None:
+        if value.node is None or value.node.serial < since:
             free[value] = None
         elif value.node not in seen:
             seen.add(value.node)
