@@ -1,13 +1,18 @@
 """Rewrite rules as rows: a left-hand pattern, a right-hand builder, a licence.
 
 A rule with no licence keeps every bit.  Patterns are small trees over op records; a constant in a
-pattern also matches one that was broadcast, since broadcasts are explicit in the IR.  Rules are
-indexed by the op at their root, so a sweep is linear in the nodes.
+pattern also matches one that was broadcast, cast or written as an array, since those are explicit
+in the IR.  Rules are indexed by the op at their root, so a sweep is linear in the nodes.
+
+A rule set with `through` looks through what only moves elements (views, gathers) or rounds them
+(casts between floats), anywhere below the root: an elementwise op commutes with those.  `Match`
+then hands out each hole with what lies between it and the root applied to it, or builds the
+right-hand side below what all of them share; rows need not know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,13 +21,19 @@ import numpy as np
 from symc.ir import ops
 from symc.ir.build import apply
 from symc.ir.core import Attr, Node, Value
+from symc.ir.dims import prove_le
+from symc.ir.ops.attributes import integer
 from symc.ir.ops.record import Kind, Op
 from symc.ir.term import Term
-from symc.ir.types import Literal
+from symc.ir.types import Literal, TensorType, is_float
 from symc.passes.draw import Draw
 
 Opaque = frozenset[Value]
 NOTHING: Final[Opaque] = frozenset()
+# Nodes that are looked through, the one nearest to the root first.
+Path = tuple[Node, ...]
+# Longer chains of views are not looked through: so the search is linear in the nodes.
+_LONGEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +52,137 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Matches the result of `op` on operands that match `operands`."""
+    """Matches the result of `op` on operands that match `operands`.
+
+    `attrs` must hold of the node.  `name`: the node and its place are kept in the match.
+    """
 
     op: Op
     operands: tuple[Pattern, ...]
     attrs: Callable[[Node], bool] | None = None
-
-
-Pattern = Hole | Const | Apply
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A successful match: the root node, the values of holes, and the types to build with."""
+class Either:
+    """Matches what one of `options` matches: ways of writing one thing."""
 
-    node: Node
-    holes: dict[str, Value]
+    options: tuple[Pattern, ...]
+
+
+Pattern = Hole | Const | Apply | Either
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a hole or a named node was found: the value, and the nodes between it and the root.
+
+    `inside`: below a node that is not elementwise; then `path` begins under that node.
+    """
+
+    value: Value
+    path: Path = ()
+    inside: bool = False
+
+
+Places = dict[str, Place]
+
+
+class Match:
+    """A successful match: the root node, the values of holes, and the type to build with.
+
+    `type` is the type that the right-hand side must have: that of the root, or, where everything
+    that was matched lies behind the same views, the type below those.
+    """
+
+    __slots__ = ("_shared", "node", "places", "type")
+
+    def __init__(self, node: Node, places: Places) -> None:
+        self.node = node
+        self.places = places
+        self._shared = _shared(node, places)
+        under = self._shared[-1].operands[0].type if self._shared else node.results[0].type
+        self.type: TensorType = under
 
     def __getitem__(self, name: str) -> Term:
-        return Term(self.holes[name])
+        """The hole as the right-hand side may use it: in the shape and dtype of `type`.
+
+        Below a node that is not elementwise: as that node's operand has them.
+        """
+        return self.moved(name, Term(self.places[name].value))
 
     @property
     def root(self) -> Value:
         return self.node.results[0]
+
+    @property
+    def holes(self) -> dict[str, Value]:
+        """The values that were found, as they are in the graph."""
+        return {name: place.value for name, place in self.places.items()}
+
+    def named(self, name: str) -> Node:
+        """The node that a named `Apply` matched."""
+        node = self.places[name].value.node
+        assert node is not None
+        return node
+
+    def moved(self, name: str, term: Term) -> Term:
+        """`term`, of the shape of what `name` matched, under the views between that and `type`."""
+        place = self.places[name]
+        rest = place.path if place.inside else place.path[len(self._shared) :]
+        return self._under(rest, term)
+
+    def finished(self, made: Term) -> Term:
+        """What stands for the root, from what the right-hand side made."""
+        return self._under(self._shared, made)
+
+    def _under(self, path: Path, term: Term) -> Term:
+        for step in reversed(path):
+            operands = (term, *map(Term, step.operands[1:]))
+            term = self.make(step.op, *operands, **step.attrs)
+        return term
 
     def make(self, op: Op, *operands: Term, **attrs: Attr) -> Term:
         """`op` applied at the location of the matched node."""
         values = tuple(operand.value for operand in operands)
         return Term(apply(op, values, attrs, locations=self.node.locations).results[0])
 
-    def constant(self, value: float) -> Term:
-        """`value` in the dtype and shape of the root."""
-        literal = Literal(np.array(value, self.root.type.dtype))
-        scalar = self.make(ops.CONSTANT, value=literal)
-        shape = self.root.type.shape
-        return self.make(ops.BROADCAST, scalar, shape=shape, axes=()) if shape else scalar
+    def constant(self, value: float, like: Term | None = None) -> Term:
+        """`value` in the dtype and shape of `type`, or of a term."""
+        type = self.type if like is None else like.type
+        scalar = self.make(ops.CONSTANT, value=Literal(np.array(value, type.dtype)))
+        if not type.shape:
+            return scalar
+        return self.make(ops.BROADCAST, scalar, shape=type.shape, axes=())
+
+
+def _shared(node: Node, places: Places) -> Path:
+    """What lies between the root and everything that was matched, as far as it may move out.
+
+    An elementwise op moves below views and below a cast to fewer bits (it is then computed in
+    more); a cast to more bits stays on the operands; so do selections of elements at the end.
+    """
+    paths = [place.path for place in places.values() if not place.inside]
+    if not any(paths) or node.op.kind is not Kind.ELEMENTWISE:
+        return ()
+    if any(operand.type.dtype != node.results[0].type.dtype for operand in node.operands):
+        return ()
+    length = 0
+    for steps in zip(*paths, strict=False):
+        if any(step is not steps[0] for step in steps) or _widens(steps[0]):
+            break
+        length += 1
+    while length and _selects(paths[0][length - 1]):
+        length -= 1
+    return paths[0][:length]
+
+
+def _widens(node: Node) -> bool:
+    return node.results[0].type.dtype.itemsize > node.operands[0].type.dtype.itemsize
+
+
+def _selects(node: Node) -> bool:
+    return node.op is ops.SLICE or node.op.kind is Kind.GATHER
 
 
 Build = Callable[[Match], Term]
@@ -111,29 +218,43 @@ class _Row:
     """A rule and what must lie directly below its root: ops, constants, one value twice."""
 
     rule: Rule
-    ops: frozenset[Op]
+    ops: tuple[frozenset[Op], ...]
     constants: frozenset[float]
     twice: bool
 
 
-def _row(rule: Rule) -> _Row:
+def _row(rule: Rule, through: bool) -> _Row:
     operands = rule.left.operands
-    below = frozenset(pattern.op for pattern in operands if isinstance(pattern, Apply))
+    below = tuple(heads for pattern in operands if (heads := _heads(pattern)))
     constants = frozenset(pattern.value for pattern in operands if isinstance(pattern, Const))
     holes = [pattern.name for pattern in operands if isinstance(pattern, Hole)]
-    return _Row(rule, below, constants, len(set(holes)) < len(holes))
+    return _Row(rule, below, constants, not through and len(set(holes)) < len(holes))
+
+
+def _heads(pattern: Pattern) -> frozenset[Op]:
+    """The ops of which one must be at the root of what matches; empty when anything may be."""
+    if isinstance(pattern, Apply):
+        return frozenset({pattern.op})
+    if isinstance(pattern, Either):
+        heads = [_heads(option) for option in pattern.options]
+        return frozenset().union(*heads) if all(heads) else frozenset()
+    return frozenset()
 
 
 @dataclass(slots=True)
 class RuleSet:
-    """Rules indexed by root op; most are turned down by a look at the ops below a node."""
+    """Rules indexed by root op; most are turned down by a look at the ops below a node.
+
+    `through`: patterns look through views, gathers and casts between floats.
+    """
 
     rules: tuple[Rule, ...]
+    through: bool = False
     _by_op: dict[Op, list[_Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for rule in self.rules:
-            self._by_op.setdefault(rule.left.op, []).append(_row(rule))
+            self._by_op.setdefault(rule.left.op, []).append(_row(rule, self.through))
 
     def first(
         self, node: Node, licences: frozenset[str], opaque: Opaque = NOTHING
@@ -147,20 +268,46 @@ class RuleSet:
         if rows is None:
             return None
         operands = node.operands
-        below = {operand.node.op for operand in operands if operand.node is not None}
+        below = self._ops_below(operands, opaque)
         numbers = _numbers(operands, opaque)
         twice = len(operands) > 1 and len(set(operands)) < len(operands)
         for row in rows:
-            rule = row.rule
-            if not (row.ops <= below and row.constants <= numbers and row.twice <= twice):
+            if row.twice > twice or not row.constants <= numbers:
                 continue
-            if rule.licence not in {None, "meaning"} and rule.licence not in licences:
+            if any(heads.isdisjoint(below) for heads in row.ops):
                 continue
-            for holes in match(rule.left, node.results[0], opaque):
-                found = Match(node, holes)
-                if rule.guard is None or rule.guard(found):
-                    return rule, found
+            found = self._applies(row.rule, node, licences, opaque)
+            if found is not None:
+                return row.rule, found
         return None
+
+    def _applies(
+        self, rule: Rule, node: Node, licences: frozenset[str], opaque: Opaque
+    ) -> Match | None:
+        if rule.licence not in {None, "meaning"} and rule.licence not in licences:
+            return None
+        search = Search(opaque, self.through)
+        for places in search.all(rule.left, node.results[0]):
+            found = Match(node, places)
+            if rule.guard is None or rule.guard(found):
+                return found
+        return None
+
+    def _ops_below(self, operands: Iterable[Value], opaque: Opaque) -> set[Op]:
+        found = set()
+        for operand in operands:
+            node = operand.node
+            if node is None:
+                continue
+            found.add(node.op)
+            for _ in range(_LONGEST if self.through else 0):
+                if node is None or operand in opaque or not transparent(node):
+                    break
+                operand = node.operands[0]
+                node = operand.node
+                if node is not None:
+                    found.add(node.op)
+        return found
 
 
 def _numbers(operands: Iterable[Value], opaque: Opaque) -> set[object]:
@@ -173,53 +320,155 @@ def _numbers(operands: Iterable[Value], opaque: Opaque) -> set[object]:
     return found
 
 
-def match(pattern: Pattern, value: Value, opaque: Opaque = NOTHING) -> Iterator[dict[str, Value]]:
-    """All ways in which `value` matches `pattern`; commutative operands are tried both ways."""
-    yield from _match([(pattern, value)], {}, opaque)
+def transparent(node: Node) -> bool:
+    """Whether each element of the result is one of operand 0, as it is or rounded."""
+    if node.op.kind is Kind.VIEW or node.op is ops.STOP_GRADIENT:
+        return True
+    if node.op is ops.CAST:
+        return is_float(node.operands[0].type.dtype) and is_float(node.results[0].type.dtype)
+    return node.op.kind is Kind.GATHER and _reads_elements(node)
 
 
-def _match(
-    todo: list[tuple[Pattern, Value]], holes: dict[str, Value], opaque: Opaque
-) -> Iterator[dict[str, Value]]:
-    if not todo:
-        yield holes
-        return
-    (pattern, value), rest = todo[0], todo[1:]
-    match pattern:
-        case Hole(name):
-            if holes.get(name, value) is value:
-                yield from _match(rest, {**holes, name: value}, opaque)
-        case Const(wanted):
-            if constant_is(value, wanted, opaque):
-                yield from _match(rest, holes, opaque)
-        case Apply(op, operands, attrs):
-            node = None if value in opaque else value.node
-            if node is None or node.op is not op or (attrs is not None and not attrs(node)):
-                return
-            for order in _orders(op, node.operands):
-                yield from _match([*zip(operands, order, strict=True), *rest], holes, opaque)
+def _reads_elements(gather: Node) -> bool:
+    """Whether nothing that a gather reads is the 0 that stands for an element out of range."""
+    mode, axis = gather.attrs["mode"], integer(gather.attrs, "axis")
+    if mode == "raise":
+        return True
+    return mode != "fill" and prove_le(1, gather.operands[0].type.shape[axis])
 
 
-def _orders(op: Op, operands: tuple[Value, ...]) -> Iterable[tuple[Value, ...]]:
-    if op.commutative and len(operands) == 2 and operands[0] is not operands[1]:
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """A value that must match a pattern, and how it was reached."""
+
+    pattern: Pattern
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How patterns are looked for: behind which values not, and through views or not."""
+
+    opaque: Opaque = NOTHING
+    through: bool = False
+
+    def all(self, pattern: Pattern, value: Value) -> Iterator[Places]:
+        """All ways in which `value` matches; commutative operands are tried both ways."""
+        yield from self._match((_Goal(pattern, Place(value)),), {})
+
+    def _match(self, goals: tuple[_Goal, ...], places: Places) -> Iterator[Places]:
+        if not goals:
+            yield places
+            return
+        goal, rest = goals[0], goals[1:]
+        place = goal.place
+        match goal.pattern:
+            case Hole(name):
+                before = places.get(name)
+                if before is None:
+                    yield from self._match(rest, {**places, name: place})
+                elif self._same(before, place):
+                    yield from self._match(rest, places)
+            case Const(wanted):
+                if constant_is(place.value, wanted, self.opaque):
+                    yield from self._match(rest, places)
+            case Either(options):
+                for option in options:
+                    yield from self._match((_Goal(option, place), *rest), places)
+            case Apply():
+                yield from self._apply(goal.pattern, place, rest, places)
+
+    def _apply(
+        self, pattern: Apply, place: Place, rest: tuple[_Goal, ...], places: Places
+    ) -> Iterator[Places]:
+        node = None if place.value in self.opaque else place.value.node
+        if node is None:
+            return
+        if node.op is pattern.op and (pattern.attrs is None or pattern.attrs(node)):
+            kept = places if pattern.name is None else {**places, pattern.name: place}
+            for order in _orders(node):
+                below = [
+                    _Goal(part, _operand_place(node, place, operand))
+                    for part, operand in zip(pattern.operands, order, strict=True)
+                ]
+                yield from self._match((*below, *rest), kept)
+        elif self.through and transparent(node) and len(place.path) < _LONGEST:
+            path = (*place.path, node)
+            deeper = Place(node.operands[0], path, place.inside)
+            yield from self._apply(pattern, deeper, rest, places)
+
+    def _same(self, left: Place, right: Place) -> bool:
+        if left.value is right.value and left.path == right.path:
+            return True
+        return self.through and self._key(left) == self._key(right)
+
+    def _key(self, place: Place) -> Hashable:
+        """Equal for values that are equal because the same views of the same value."""
+        path = list(place.path)
+        value = place.value
+        while len(path) < _LONGEST and value.node is not None and value not in self.opaque:
+            if not transparent(value.node):
+                break
+            path.append(value.node)
+            value = value.node.operands[0]
+        steps = tuple(
+            (step.op, step.operands[1:], tuple(sorted(step.attrs.items(), key=_name)))
+            for step in path
+        )
+        return value, steps
+
+
+def _name(item: tuple[str, Attr]) -> str:
+    return item[0]
+
+
+def _operand_place(node: Node, place: Place, operand: Value) -> Place:
+    if node.op.kind is Kind.ELEMENTWISE:
+        return Place(operand, place.path, place.inside)
+    return Place(operand, (), True)
+
+
+def _orders(node: Node) -> Iterable[tuple[Value, ...]]:
+    operands = node.operands
+    if node.op.commutative and len(operands) == 2 and operands[0] is not operands[1]:
         return (operands, operands[::-1])
     return (operands,)
 
 
 def scalar_constant(value: Value, opaque: Opaque = NOTHING) -> np.ndarray | None:
-    """The 0-d constant that every element of `value` equals, or None; looks through views."""
-    while value.node is not None and value.node.op.kind is Kind.VIEW and value not in opaque:
+    """The 0-d constant that every element of `value` equals, or None.
+
+    Looks through views, and through casts to a float.
+    """
+    to = value.type.dtype
+    while value.node is not None and value not in opaque and _repeats(value.node):
         value = value.node.operands[0]
     if value.node is None or value.node.op is not ops.CONSTANT or value in opaque:
         return None
     literal = value.node.attrs["value"]
     assert isinstance(literal, Literal)
-    array = literal.array
-    if array.size == 0:
+    found = _uniform(literal.array)
+    if found is None or found.dtype == to:
+        return found
+    cast = found.astype(to)
+    return cast if cast.item() == found.item() else None
+
+
+def _repeats(node: Node) -> bool:
+    return node.op.kind is Kind.VIEW or (
+        node.op is ops.CAST and is_float(node.results[0].type.dtype)
+    )
+
+
+def _uniform(array: np.ndarray) -> np.ndarray | None:
+    """The number that all elements are, bit for bit; None when they differ or there are none."""
+    flat = array.reshape(-1)
+    first = flat[:1]
+    if array.size == 0 or flat[-1:].tobytes() != first.tobytes():
         return None
-    first = array.reshape(-1)[:1]
-    same = array.tobytes() == first.tobytes() * array.size
-    return first.reshape(()) if same else None
+    if array.size > 2 and array.tobytes() != first.tobytes() * array.size:
+        return None
+    return first.reshape(())
 
 
 def constant_is(value: Value, wanted: float, opaque: Opaque = NOTHING) -> bool:

@@ -29,7 +29,7 @@ def rewrite(
         if found is None:
             return None
         rule, match = found
-        made = rule.right(match).value
+        made = match.finished(rule.right(match)).value
         if fired is not None:
             fired(rule, match, made)
         return (made,)
