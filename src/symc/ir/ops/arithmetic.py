@@ -36,7 +36,7 @@ from symc.ir.ops.define import (
     same_shape,
     unary,
 )
-from symc.ir.ops.record import Samples
+from symc.ir.ops.record import Linear, NoDerivative, Samples, Tangents
 from symc.ir.ops.remainder import floordiv, mod
 from symc.ir.types import F32, F64, I32, TensorType
 
@@ -67,8 +67,7 @@ NEG: Final = unary(
     "neg",
     lambda b, x: b.neg(x),
     dtypes=NUMBERS,
-    linear=(0,),
-    transpose=lambda ct, operands, attrs, number: -ct,
+    derivative=Linear((0,), lambda ct, operands, attrs, number: -ct),
 )
 ABS: Final = unary(
     "abs",
@@ -76,22 +75,22 @@ ABS: Final = unary(
     dtypes=NUMBERS,
     tangent=lambda t, y, x: term.scale(t, term.sign(x)),
 )
-SIGN: Final = unary("sign", _sign, dtypes=NUMBERS, no_derivative=PIECEWISE_CONSTANT)
+SIGN: Final = unary("sign", _sign, dtypes=NUMBERS, derivative=PIECEWISE_CONSTANT)
 SQRT: Final = unary(
     "sqrt",
     lambda b, x: b.sqrt(x),
     tangent=lambda t, y, x: term.scale(t, 0.5 / y),
     points=Points((0.1, 5.0), (0.0, -1.0)),
 )
-FLOOR: Final = unary("floor", lambda b, x: b.floor(x), no_derivative=PIECEWISE_CONSTANT)
-CEIL: Final = unary("ceil", lambda b, x: b.ceil(x), no_derivative=PIECEWISE_CONSTANT)
-RINT: Final = unary("rint", lambda b, x: b.rint(x), no_derivative=PIECEWISE_CONSTANT)
-TRUNC: Final = unary("trunc", lambda b, x: b.trunc(x), no_derivative=PIECEWISE_CONSTANT)
+FLOOR: Final = unary("floor", lambda b, x: b.floor(x), derivative=PIECEWISE_CONSTANT)
+CEIL: Final = unary("ceil", lambda b, x: b.ceil(x), derivative=PIECEWISE_CONSTANT)
+RINT: Final = unary("rint", lambda b, x: b.rint(x), derivative=PIECEWISE_CONSTANT)
+TRUNC: Final = unary("trunc", lambda b, x: b.trunc(x), derivative=PIECEWISE_CONSTANT)
 STOP_GRADIENT: Final = unary(
     "stop_gradient",
     lambda b, x: x,
     dtypes=ALL,
-    no_derivative="stops derivatives on purpose",
+    derivative=NoDerivative("stops derivatives on purpose"),
 )
 
 
@@ -115,22 +114,19 @@ CAST: Final = elementwise(
         ),
         errors=(((TensorType(F32, (3,)),), {}, DomainError),),
     ),
-    linear=(0,),
-    transpose=lambda ct, operands, attrs, number: ct.cast(operands[number].dtype),
+    derivative=Linear((0,), lambda ct, operands, attrs, number: ct.cast(operands[number].dtype)),
 )
 
 ADD: Final = binary(
     "add",
     lambda b, x, y: b.add(x, y),
-    linear=(0, 1),
-    transpose=lambda ct, operands, attrs, number: ct,
+    derivative=Linear((0, 1), lambda ct, operands, attrs, number: ct),
     commutative=True,
 )
 SUB: Final = binary(
     "sub",
     lambda b, x, y: b.sub(x, y),
-    linear=(0, 1),
-    transpose=lambda ct, operands, attrs, number: -ct if number else ct,
+    derivative=Linear((0, 1), lambda ct, operands, attrs, number: -ct if number else ct),
 )
 # A product's own tangent rules keep infinities of one operand away from zero tangents of the other,
 # so `mul` and `div` do not claim linearity.
@@ -159,7 +155,7 @@ SCALE: Final = binary(
         lambda t, z, x, y: term.where(x.eq(0.0), 0.0, term.scale(t, x)),
     ),
 )
-FLOORDIV: Final = binary("floordiv", floordiv, no_derivative=PIECEWISE_CONSTANT)
+FLOORDIV: Final = binary("floordiv", floordiv, derivative=PIECEWISE_CONSTANT)
 MOD: Final = binary(
     "mod",
     mod,
@@ -199,9 +195,11 @@ FMA: Final = elementwise(
     scalar=lambda b, x, y, z, attrs: b.fma(x, y, z),
     infer=same_shape("fma", 3, FLOATS),
     samples=Samples(FLOATS, errors=(((TensorType(F32, (3,)),) * 2, {}, ShapeError),)),
-    tangents=(
-        lambda t, w, operands, attrs: term.scale(t, operands[1]),
-        lambda t, w, operands, attrs: term.scale(t, operands[0]),
-        lambda t, w, operands, attrs: t,
+    derivative=Tangents(
+        (
+            lambda t, w, operands, attrs: term.scale(t, operands[1]),
+            lambda t, w, operands, attrs: term.scale(t, operands[0]),
+            lambda t, w, operands, attrs: t,
+        )
     ),
 )

@@ -13,7 +13,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcIndexError, message
 from symc.ir.ops import attributes
 from symc.ir.ops.define import ALL, listed, require_count, require_one_dtype
-from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Linear, Op, Samples
 from symc.ir.ops.view import check_inside, check_slice, ranges
 from symc.ir.types import F32, F64, I64, TensorType
 
@@ -114,8 +114,7 @@ CONCAT: Final = Op(
             ((_A,), {"axis": 2}, DomainError),
         ),
     ),
-    linear=(0,),
-    transpose=_concat_transpose,
+    derivative=Linear((0,), _concat_transpose),
     batch=_concat_batch,
 )
 SET_SLICE: Final = Op(
@@ -138,7 +137,6 @@ SET_SLICE: Final = Op(
             ((_B, TensorType(I64, (3,))), {"starts": (0,), "steps": (1,)}, DTypeError),
         ),
     ),
-    linear=(0, 1),
-    transpose=_set_transpose,
+    derivative=Linear((0, 1), _set_transpose),
     batch=_set_batch,
 )

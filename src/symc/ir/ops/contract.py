@@ -26,7 +26,7 @@ from symc.ir.ops.define import (
     require_dtype,
     require_one_dtype,
 )
-from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Linear, Op, Samples
 from symc.ir.ops.view import inverse
 from symc.ir.types import BOOL, F32, F64, I32, TensorType
 
@@ -226,8 +226,6 @@ DOT: Final = Op(
             ((TensorType(F32), _A), _attrs((0,), (0,)), DomainError),
         ),
     ),
-    linear=(0, 1),
-    multilinear=True,
-    transpose=_transpose,
+    derivative=Linear((0, 1), _transpose, multilinear=True),
     batch=_batch,
 )

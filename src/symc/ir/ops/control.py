@@ -14,7 +14,7 @@ from symc.ir import term
 from symc.ir.build import apply
 from symc.ir.core import Attrs, Function, Node
 from symc.ir.errors import DomainError, ShapeError, UnsupportedError, message
-from symc.ir.ops.record import Arrays, BatchContext, EvaluateContext, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, BatchContext, EvaluateContext, Kind, Op, Samples, Tangents
 from symc.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ CALL: Final = Op(
     _no_region,
     _call_evaluate,
     Samples((), errors=(((), {"name": "f"}, ShapeError),)),
-    tangents=(_inline_first,),
+    derivative=Tangents((_inline_first,)),
     regions=1,
     infer_regions=_call_types,
     batch=None,

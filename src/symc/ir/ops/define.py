@@ -18,8 +18,19 @@ import numpy as np
 from symc.ir import term
 from symc.ir.build import apply
 from symc.ir.core import Attrs, Node
-from symc.ir.errors import DTypeError, ShapeError, message
-from symc.ir.ops.record import Arrays, EvaluateContext, Infer, Kind, Op, Samples, Tangent
+from symc.ir.errors import DTypeError, OpContractError, ShapeError, message
+from symc.ir.ops.record import (
+    Arrays,
+    Derivative,
+    EvaluateContext,
+    Infer,
+    Kind,
+    NoDerivative,
+    Op,
+    Samples,
+    Tangent,
+    Tangents,
+)
 from symc.ir.types import BOOL, DTYPE_NAMES, TensorType
 from symc.scalar.numpy_builder import NumpyBuilder
 
@@ -30,8 +41,8 @@ BITS = ("bool", *INTS)
 ALL = tuple(DTYPE_NAMES)
 
 ORACLE = NumpyBuilder()
-PIECEWISE_CONSTANT = "piecewise constant: its derivative is zero wherever it exists"
-NOT_A_FLOAT = "its result is not a float"
+PIECEWISE_CONSTANT = NoDerivative("piecewise constant: its derivative is zero wherever it exists")
+NOT_A_FLOAT = NoDerivative("its result is not a float")
 
 Scalar = Callable[..., Any]
 Refused = tuple[tuple[TensorType, ...], Attrs, type[Exception]]
@@ -123,6 +134,7 @@ def elementwise(
     scalar: Scalar,
     infer: Infer,
     samples: Samples,
+    derivative: Derivative,
     **fields: Any,
 ) -> Op:
     """An elementwise op from its scalar meaning `scalar(builder, *lanes, attrs)`."""
@@ -144,6 +156,7 @@ def elementwise(
         evaluate,
         samples,
         scalar=scalar,
+        derivative=derivative,
         batch=batch,
         **fields,
     )
@@ -161,12 +174,12 @@ def unary(
 ) -> Op:
     """An elementwise op of one operand: `scalar(b, x)` and `tangent(t, y, x)`.
 
-    `fields`: `result` dtype if it differs from the operand's, and any field of `Op`.
+    Without a tangent, `derivative` is required.  `fields`: `result` dtype if it differs from the
+    operand's, and any field of `Op`.
     """
-    rules: tuple[Tangent | None, ...] = ()
     if tangent is not None:
         rule = tangent
-        rules = (lambda t, y, operands, attrs: rule(t, y, operands[0]),)
+        fields["derivative"] = Tangents((lambda t, y, operands, attrs: rule(t, y, operands[0]),))
     one = _example(dtypes[0])
     errors: list[Refused] = [((one, one), {}, ShapeError)]
     errors += [((_example(short),), {}, DTypeError) for short in ALL if short not in dtypes]
@@ -176,8 +189,7 @@ def unary(
         scalar=lambda b, x, attrs: scalar(b, x),
         infer=same_shape(name, 1, dtypes, fields.pop("result", None)),
         samples=Samples(tuple(dtypes), points.domain, points.edges, tuple(errors)),
-        tangents=rules,
-        **fields,
+        **_decided(name, fields),
     )
 
 
@@ -186,14 +198,17 @@ def binary(
     scalar: Scalar,
     *,
     dtypes: Sequence[str] = NUMBERS,
-    tangents: tuple[Callable[..., term.Term] | None, ...] = (),
+    tangents: tuple[Callable[..., term.Term], ...] = (),
     points: Points = ORDINARY,
     **fields: Any,
 ) -> Op:
     """An elementwise op of two operands: `scalar(b, x, y)`, each tangent `(t, z, x, y)`.
 
-    `fields`: `result` dtype if it differs from the operands', and any field of `Op`.
+    Without tangents, `derivative` is required.  `fields`: `result` dtype if it differs from the
+    operands', and any field of `Op`.
     """
+    if tangents:
+        fields["derivative"] = Tangents(tuple(map(_unpacked, tangents)))
     one = _example(dtypes[0])
     errors: list[Refused] = [
         ((one, _example(dtypes[0], 4)), {}, ShapeError),
@@ -207,14 +222,22 @@ def binary(
         scalar=lambda b, x, y, attrs: scalar(b, x, y),
         infer=same_shape(name, 2, dtypes, fields.pop("result", None)),
         samples=Samples(tuple(dtypes), points.domain, points.edges, tuple(errors)),
-        tangents=tuple(None if rule is None else _unpacked(rule) for rule in tangents),
-        **fields,
+        **_decided(name, fields),
     )
 
 
 def comparison(name: str, scalar: Scalar, **fields: Any) -> Op:
     """A comparison of two operands of any one dtype; the result is bool."""
-    return binary(name, scalar, dtypes=ALL, result=BOOL, no_derivative=NOT_A_FLOAT, **fields)
+    return binary(name, scalar, dtypes=ALL, result=BOOL, derivative=NOT_A_FLOAT, **fields)
+
+
+def _decided(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an op, among which its derivative must be."""
+    if "derivative" not in fields:
+        raise OpContractError(
+            message(f"op {name}: derivative", got="nothing", expected="a tangent, or why none")
+        )
+    return fields
 
 
 def _unpacked(rule: Callable[..., term.Term]) -> Tangent:

@@ -26,7 +26,7 @@ from symc.ir.dims import size_product
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcIndexError, message
 from symc.ir.ops import attributes
 from symc.ir.ops.define import ALL, INTS, listed, require_count, require_dtype
-from symc.ir.ops.record import Arrays, EvaluateContext, Infer, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, EvaluateContext, Infer, Kind, Linear, Op, Samples
 from symc.ir.types import F32, F64, I32, I64, TensorType
 
 if TYPE_CHECKING:
@@ -199,8 +199,7 @@ TAKE: Final = Op(
             ((_A,), {"axis": 0, "mode": "raise"}, ShapeError),
         ),
     ),
-    linear=(0,),
-    transpose=_take_transpose,
+    derivative=Linear((0,), _take_transpose),
     batch=_take_batch,
     effects=frozenset({"trap"}),
 )
@@ -226,8 +225,7 @@ TAKE_ALONG: Final = Op(
             ((_A, TensorType(I64, (5, 4))), {"axis": -1, "mode": "raise"}, DomainError),
         ),
     ),
-    linear=(0,),
-    transpose=_take_along_transpose,
+    derivative=Linear((0,), _take_along_transpose),
     batch=_take_along_batch,
     effects=frozenset({"trap"}),
 )

@@ -25,7 +25,7 @@ from symc.ir.ops.define import (
     require_one_shape,
     unary,
 )
-from symc.ir.ops.record import Op, Samples
+from symc.ir.ops.record import Linear, Op, Samples
 from symc.ir.types import BOOL, F32, I32, TensorType
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ GE: Final = comparison("ge", lambda b, x, y: b.ge(x, y))
 
 
 def _bitwise(name: str, scalar: Any) -> Op:
-    return binary(name, scalar, dtypes=BITS, no_derivative=NOT_A_FLOAT, commutative=True)
+    return binary(name, scalar, dtypes=BITS, derivative=NOT_A_FLOAT, commutative=True)
 
 
 AND: Final = _bitwise("and", lambda b, x, y: b.band(x, y))
 OR: Final = _bitwise("or", lambda b, x, y: b.bor(x, y))
 XOR: Final = _bitwise("xor", lambda b, x, y: b.bxor(x, y))
-NOT: Final = unary("not", lambda b, x: b.bnot(x), dtypes=BITS, no_derivative=NOT_A_FLOAT)
+NOT: Final = unary("not", lambda b, x: b.bnot(x), dtypes=BITS, derivative=NOT_A_FLOAT)
 
 
 def _finite(b: Any, x: Any) -> Any:
@@ -54,9 +54,9 @@ def _finite(b: Any, x: Any) -> Any:
 
 
 ISNAN: Final = unary(
-    "isnan", lambda b, x: b.ne(x, x), dtypes=FLOATS, result=BOOL, no_derivative=NOT_A_FLOAT
+    "isnan", lambda b, x: b.ne(x, x), dtypes=FLOATS, result=BOOL, derivative=NOT_A_FLOAT
 )
-ISFINITE: Final = unary("isfinite", _finite, result=BOOL, no_derivative=NOT_A_FLOAT)
+ISFINITE: Final = unary("isfinite", _finite, result=BOOL, derivative=NOT_A_FLOAT)
 
 
 def _where_infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
@@ -91,6 +91,5 @@ WHERE: Final = elementwise(
             ((_MASK, _X, TensorType(F32, (4,))), {}, ShapeError),
         ),
     ),
-    linear=(1, 2),
-    transpose=_where_transpose,
+    derivative=Linear((1, 2), _where_transpose),
 )

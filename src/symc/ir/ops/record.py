@@ -45,6 +45,38 @@ BatchRegions = Callable[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Tangents:
+    """A rule per operand; None for an operand through which no derivative passes.
+
+    A variadic op has one rule for all operands.
+    """
+
+    rules: tuple[Tangent | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """The op is linear in `operands` taken together: the tangent is the op applied to tangents.
+
+    `multilinear`: linear in each of them separately (products).  A variadic op lists operand 0.
+    """
+
+    operands: tuple[int, ...]
+    transpose: Transpose
+    multilinear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoDerivative:
+    """No derivative passes the op, and why: it is zero wherever it exists, or has no meaning."""
+
+    reason: str
+
+
+Derivative = Tangents | Linear | NoDerivative
+
+
 class Kind(Enum):
     """How an op is lowered."""
 
@@ -144,11 +176,8 @@ class Op:
     scalar(builder, operand lanes..., attrs) for ELEMENTWISE.  index_map(operand types, result type,
     attrs) for VIEW; None when there is no affine map.
 
-    tangents: per operand a rule, or None for an operand through which no derivative passes.
-    `linear`: the op is linear in these operands taken together (then no tangent rule is needed for
-    them: the tangent is the op applied to tangents).  A variadic op lists operand 0 for all.
-    no_derivative: the documented reason when the derivative is zero or not defined; an op whose
-    derivative is merely not offered has rules that raise UnsupportedError.
+    derivative: required: tangent rules, linearity with a transpose, or the documented reason why
+    there is none.  `tangents`, `linear`, `multilinear`, `transpose` and `no_derivative` read it.
 
     batch: required; None for a source, which has no operand to carry a batch axis, and for an op
     with regions, which has `batch_regions` instead.
@@ -160,22 +189,26 @@ class Op:
     infer: Infer
     evaluate: Evaluate
     samples: Samples
+    derivative: Derivative = field(kw_only=True)
     batch: Batch | None = field(kw_only=True)
     scalar: Callable[..., Any] | None = None
     reducer: Callable[[Attrs], Reducer] | None = None
     index_map: Callable[[Sequence[TensorType], TensorType, Attrs], IndexMap | None] | None = None
-    tangents: tuple[Tangent | None, ...] = ()
-    linear: tuple[int, ...] = ()
-    multilinear: bool = False  # linear in each operand of `linear` separately (mul-like: dot)
-    transpose: Transpose | None = None
-    no_derivative: str | None = None
     batch_regions: BatchRegions | None = None
     effects: frozenset[str] = field(default_factory=frozenset)
     commutative: bool = False
     regions: int = 0
     infer_regions: InferRegions | None = None  # result types when there are regions
+    # What `derivative` says, field by field.
+    tangents: tuple[Tangent | None, ...] = field(init=False)
+    linear: tuple[int, ...] = field(init=False)
+    multilinear: bool = field(init=False)
+    transpose: Transpose | None = field(init=False)
+    no_derivative: str | None = field(init=False)
 
     def __post_init__(self) -> None:
+        for part, value in _parts(self.name, self.arity, self.derivative).items():
+            object.__setattr__(self, part, value)
         rules = (self.batch is not None) + (self.batch_regions is not None)
         if rules != (self.kind is not Kind.SOURCE):
             raise OpContractError(
@@ -188,3 +221,29 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<Op {self.name}>"
+
+
+def _parts(name: str, arity: int | None, derivative: Derivative) -> dict[str, Any]:
+    """What a derivative says, field by field; OpContractError when it does not fit the operands."""
+    count = 1 if arity is None else arity
+    parts: dict[str, Any] = dict.fromkeys(("transpose", "no_derivative"))
+    parts |= {"tangents": (), "linear": (), "multilinear": False}
+    match derivative:
+        case Tangents(rules):
+            fits = len(rules) == count and any(rule is not None for rule in rules)
+            expected = f"{count} rules, one of them not None"
+            parts["tangents"] = rules
+        case Linear(operands, transpose, multilinear):
+            fits = bool(operands) and all(0 <= operand < count for operand in operands)
+            expected = f"operands of {count} in which it is linear"
+            parts |= {"linear": operands, "transpose": transpose, "multilinear": multilinear}
+        case NoDerivative(reason):
+            fits, expected = bool(reason.strip()), "the reason"
+            parts["no_derivative"] = reason
+        case _:
+            fits, expected = False, "Tangents, Linear or NoDerivative"
+    if not fits:
+        raise OpContractError(
+            message(f"op {name}: derivative", got=repr(derivative), expected=expected)
+        )
+    return parts

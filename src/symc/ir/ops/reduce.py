@@ -17,7 +17,6 @@ result (none when it is NaN); `prod` is exact for zeros too, and needs a static 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,14 +29,15 @@ from symc.ir.ops import attributes
 from symc.ir.ops.define import NOT_A_FLOAT, NUMBERS, ORACLE, require_count, require_dtype
 from symc.ir.ops.record import (
     Arrays,
+    Derivative,
     EvaluateContext,
     Infer,
     Kind,
+    Linear,
     Op,
     Reducer,
     Samples,
-    Tangent,
-    Transpose,
+    Tangents,
 )
 from symc.ir.types import BOOL, F32, F64, I64, TensorType
 
@@ -205,18 +205,9 @@ def kept_axes(rank: int, axes: Sequence[int]) -> list[int]:
     return [axis for axis in range(rank) if axis not in axes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Derivative:
-    """How derivatives pass a reduction; at most one of the fields is set."""
-
-    tangent: Tangent | None = None
-    transpose: Transpose | None = None
-    none: str | None = None
-
-
 def _reduction(
     reducer: Reducer,
-    derivative: _Derivative,
+    derivative: Derivative,
     *,
     accepted: Sequence[str] = NUMBERS,
     result: np.dtype | None = None,
@@ -246,10 +237,7 @@ def _reduction(
         evaluate,
         _samples(accepted, needs_element=needs_element),
         reducer=lambda attrs: reducer,
-        tangents=(derivative.tangent,) if derivative.tangent is not None else (),
-        linear=(0,) if derivative.transpose is not None else (),
-        transpose=derivative.transpose,
-        no_derivative=derivative.none,
+        derivative=derivative,
         batch=batch,
     )
     return op
@@ -331,12 +319,11 @@ def _product_tangent(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -
     return t.reshape(shape)
 
 
-SUM: Final = _reduction(ADDED, _Derivative(transpose=_sum_transpose))
-PROD: Final = _reduction(MULTIPLIED, _Derivative(tangent=_product_tangent))
-MAX: Final = _reduction(LARGEST, _Derivative(tangent=_extreme_tangent), needs_element=True)
-MIN: Final = _reduction(SMALLEST, _Derivative(tangent=_extreme_tangent), needs_element=True)
-_NOT = _Derivative(none=NOT_A_FLOAT)
-ANY: Final = _reduction(SOME, _NOT, accepted=("bool",))
-ALL: Final = _reduction(EVERY, _NOT, accepted=("bool",))
-ARGMAX: Final = _reduction(FIRST_LARGEST, _NOT, result=I64, needs_element=True)
-ARGMIN: Final = _reduction(FIRST_SMALLEST, _NOT, result=I64, needs_element=True)
+SUM: Final = _reduction(ADDED, Linear((0,), _sum_transpose))
+PROD: Final = _reduction(MULTIPLIED, Tangents((_product_tangent,)))
+MAX: Final = _reduction(LARGEST, Tangents((_extreme_tangent,)), needs_element=True)
+MIN: Final = _reduction(SMALLEST, Tangents((_extreme_tangent,)), needs_element=True)
+ANY: Final = _reduction(SOME, NOT_A_FLOAT, accepted=("bool",))
+ALL: Final = _reduction(EVERY, NOT_A_FLOAT, accepted=("bool",))
+ARGMAX: Final = _reduction(FIRST_LARGEST, NOT_A_FLOAT, result=I64, needs_element=True)
+ARGMIN: Final = _reduction(FIRST_SMALLEST, NOT_A_FLOAT, result=I64, needs_element=True)

@@ -28,7 +28,7 @@ from symc.ir.ops.define import (
     require_one_dtype,
 )
 from symc.ir.ops.gather import MODES, TAKE, TAKE_ALONG, along_infer, resolve, rows_first
-from symc.ir.ops.record import Arrays, EvaluateContext, Infer, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, EvaluateContext, Infer, Kind, Linear, Op, Samples, Tangents
 from symc.ir.ops.view import inverse
 from symc.ir.types import BOOL, F32, F64, I32, I64, TensorType
 
@@ -253,8 +253,7 @@ def _linear(name: str, *, along: bool) -> Op:
         _write_infer(name, LINEAR, along=along),
         _scatter_along_evaluate if along else _scatter_evaluate,
         _write_samples(LINEAR, along=along),
-        linear=(0, 2),
-        transpose=_scatter_along_transpose if along else _scatter_transpose,
+        derivative=Linear((0, 2), _scatter_along_transpose if along else _scatter_transpose),
         batch=_elements_batch if along else _slices_batch,
         effects=frozenset({"trap"}),
     )
@@ -268,7 +267,7 @@ def _fold(name: str, *, along: bool) -> Op:
         _write_infer(name, FOLDS, along=along),
         _scatter_along_evaluate if along else _scatter_evaluate,
         _write_samples(FOLDS, along=along),
-        tangents=(_no_fold_derivative, None, _no_fold_derivative),
+        derivative=Tangents((_no_fold_derivative, None, _no_fold_derivative)),
         batch=_elements_batch if along else _slices_batch,
         effects=frozenset({"trap"}),
     )

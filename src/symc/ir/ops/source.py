@@ -11,10 +11,10 @@ from symc.ir.core import Attrs, Node
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcOverflowError
 from symc.ir.ops import attributes
 from symc.ir.ops.define import NUMBERS, require_count, require_dtype
-from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, EvaluateContext, Kind, NoDerivative, Op, Samples
 from symc.ir.types import BOOL, F32, F64, I32, I64, Literal, TensorType
 
-_NO_OPERANDS = "it has no operands"
+_NO_OPERANDS = NoDerivative("it has no operands")
 
 
 def _constant_infer(types: Sequence[TensorType], attrs: Attrs) -> tuple[TensorType, ...]:
@@ -78,7 +78,7 @@ CONSTANT: Final = Op(
             ((), {"value": Literal(np.zeros(2, np.int8))}, DomainError),
         ),
     ),
-    no_derivative=_NO_OPERANDS,
+    derivative=_NO_OPERANDS,
     batch=None,
 )
 IOTA: Final = Op(
@@ -100,7 +100,7 @@ IOTA: Final = Op(
             ((), {"shape": (2,), "axis": 0, "dtype": BOOL}, DTypeError),
         ),
     ),
-    no_derivative=_NO_OPERANDS,
+    derivative=_NO_OPERANDS,
     batch=None,
 )
 SIZE: Final = Op(
@@ -110,6 +110,6 @@ SIZE: Final = Op(
     _size_infer,
     _size_evaluate,
     Samples((), cases=(((), {"size": 7}),), errors=(((), {"size": 1.5}, DomainError),)),
-    no_derivative=_NO_OPERANDS,
+    derivative=_NO_OPERANDS,
     batch=None,
 )

@@ -18,7 +18,7 @@ from symc.ir.dims import Size, prove_equal, prove_le, size_product
 from symc.ir.errors import DomainError, ShapeError, SymcIndexError, message
 from symc.ir.ops import attributes
 from symc.ir.ops.define import ALL, require_count
-from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Op, Samples
+from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Linear, Op, Samples
 from symc.ir.types import BOOL, F32, F64, I32, TensorType
 
 if TYPE_CHECKING:
@@ -297,8 +297,7 @@ BROADCAST: Final = Op(
         ),
     ),
     index_map=_broadcast_map,
-    linear=(0,),
-    transpose=_broadcast_transpose,
+    derivative=Linear((0,), _broadcast_transpose),
     batch=_broadcast_batch,
 )
 RESHAPE: Final = Op(
@@ -318,8 +317,7 @@ RESHAPE: Final = Op(
         errors=(((_B,), {"shape": (4,)}, ShapeError), ((_B,), {"shape": (-2, -3)}, ShapeError)),
     ),
     index_map=_reshape_map,
-    linear=(0,),
-    transpose=_reshape_transpose,
+    derivative=Linear((0,), _reshape_transpose),
     batch=_reshape_batch,
 )
 PERMUTE: Final = Op(
@@ -341,8 +339,7 @@ PERMUTE: Final = Op(
         ),
     ),
     index_map=_permute_map,
-    linear=(0,),
-    transpose=_permute_transpose,
+    derivative=Linear((0,), _permute_transpose),
     batch=_permute_batch,
 )
 SLICE: Final = Op(
@@ -367,7 +364,6 @@ SLICE: Final = Op(
         ),
     ),
     index_map=_slice_map,
-    linear=(0,),
-    transpose=_slice_transpose,
+    derivative=Linear((0,), _slice_transpose),
     batch=_slice_batch,
 )
