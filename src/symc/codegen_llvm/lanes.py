@@ -373,8 +373,9 @@ class LlvmBuilder:
     def _gather(self, at: Reg, dtype: Type) -> Lanes:
         type, mask = self.type(dtype), self.type(BOOL)
         name = f"llvm.masked.gather.{self._suffix(dtype)}.v{self.width}p0"
-        self.emitter.module.declare(name, f"{type} {{}}({at.type}, {mask}, {type})")
-        arguments = f"{at} , {mask} splat (i1 true), {type} poison"
+        # With the alignment as an operand, which LLVM 20 needs and later ones still read.
+        self.emitter.module.declare(name, f"{type} {{}}({at.type}, i32, {mask}, {type})")
+        arguments = f"{at}, i32 {dtype.itemsize}, {mask} splat (i1 true), {type} poison"
         return self._op(dtype, f"call {type} @{name}({arguments})")
 
     def rare(self, mask: Lanes, fast: Any, slow: Body, args: Sequence[Lanes]) -> Any:
