@@ -2,7 +2,8 @@
 
 `tests/golden/{fuse,lower,buffers}/<idea>.ir` holds comments, a function, a line of dashes, and what
 is expected.  A comment `// roles: states=1 updates=0 donated=0` gives params and results their
-roles.  Each is also run against the oracle.  `pytest --bless` rewrites the expected half.
+roles.  Each is also run against the oracle, and its kernels and its program are written in generic
+form and read back.  `pytest --bless` rewrites the expected half.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ import pytest
 
 from passes.programs import check, draw, entry_of
 from symc.ir.entry import Entry
+from symc.ir.generic_nest import nests_text
+from symc.ir.generic_program import program_text
 from symc.ir.parse import parse_function
+from symc.ir.parse_nest import parse_nests
+from symc.ir.parse_program import parse_program
 from symc.ir.text import print_function
 from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
 from symc.ir.types import I64
 from symc.ir.verify import verify
+from symc.runtime.encode import encode
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RULE = "// -----\n"
@@ -48,10 +54,17 @@ def test_golden(path: Path, bless: bool, rng: np.random.Generator) -> None:
     arrays = [draw(param.type, rng, {"n": 5, "m": 3}) for param in function.params]
     arrays = [np.abs(a) % 3 if a.dtype == I64 else a for a in arrays]
     plan, program = check(entry, arrays)
+    nests = [step.nest for step in plan.steps]
+    again = parse_nests(nests_text(nests))
+    assert nests_text(again) == nests_text(nests)
+    assert list(map(print_nest, again)) == list(map(print_nest, nests))
+    read = parse_program(program_text(program))
+    assert encode(read) == encode(program)
+    assert print_program(read) == print_program(program)
     if path.parent.name == "buffers":
         made = print_program(program)
     else:
-        made = "\n".join(print_nest(step.nest) for step in plan.steps)
+        made = "\n".join(map(print_nest, nests))
     if bless:
         path.write_text(comment + print_function(function).rstrip() + "\n" + RULE + made)
         return

@@ -36,7 +36,7 @@ _NAMED = {b"n": b"\n", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
 T = TypeVar("T")
 
 MOST_DIGITS = 40
-MOST_ELEMENTS = 2**22  # of one literal; larger arrays are inputs, never literals
+MOST_ELEMENTS = 2**22  # of one literal that is shorter than its elements written out
 MOST_RANK = 64  # NumPy's own limit
 MOST_NESTED = 16  # attributes inside attributes
 
@@ -241,7 +241,8 @@ class Reader:
         type = self.type()
         shape = tuple(size for size in type.shape if isinstance(size, int))
         count = math.prod(shape)
-        if len(shape) != type.rank or count > MOST_ELEMENTS:
+        written = payload is not None and len(self.text) > count
+        if len(shape) != type.rank or (count > MOST_ELEMENTS and not written):
             raise self.error("a literal of unknown or too large a size", start)
         if payload is None:
             if count:

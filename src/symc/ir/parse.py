@@ -22,17 +22,19 @@ from symc.ir.errors import SymcError
 from symc.ir.lexer import Token
 from symc.ir.locations import UNKNOWN, Location
 from symc.ir.ops import OPS
-from symc.ir.text import FUNCTION, PREFIX, REGIONS, RETURN
+from symc.ir.text import EQUAL, FUNCTION, PREFIX, REGIONS, RETURN
 from symc.ir.types import TensorType
+
+KINDS = frozenset({EQUAL, "index", "empty"})
 
 
 def parse_function(text: str) -> Function:
     """The function that a text describes; ParseError for anything else."""
-    return _Parser(text).parse()
+    return Blocks(Reader(text)).function_alone()
 
 
 @dataclass(slots=True)
-class _Block:
+class Block:
     """A function body being read: what its names mean, its nodes so far."""
 
     params: tuple[Value, ...]
@@ -49,27 +51,33 @@ class _Statement:
     name: str
     results: list[Token]
     operands: tuple[Value, ...]
-    regions: list[_Block] = field(default_factory=list)
+    regions: list[Block] = field(default_factory=list)
 
 
-class _Parser:
-    """Blocks that are open, and the statements whose regions they are, wait on two stacks."""
+class Blocks:
+    """Reads bodies: open blocks, and the statements whose regions they are, wait on two stacks."""
 
-    def __init__(self, text: str) -> None:
-        self.read = Reader(text)
-        self.blocks: list[_Block] = []
+    def __init__(self, read: Reader) -> None:
+        self.read = read
+        self.blocks: list[Block] = []
         self.waiting: list[_Statement] = []
-        self.closed: list[_Block] = []
+        self.closed: list[Block] = []
 
-    def parse(self) -> Function:
-        read = self.read
-        start = read.here
-        self.name(FUNCTION)
-        read.sign("(", ")", "(", "{")
+    def region(self) -> Block:
+        """A block with its nodes, from its label to the `})` behind it."""
         self.open_block()
         while self.blocks:
             self.statement()
         (body,) = self.closed
+        return body
+
+    def function_alone(self) -> Function:
+        """The one function of a text."""
+        read = self.read
+        start = read.here
+        self.name(FUNCTION)
+        read.sign("(", ")", "(", "{")
+        body = self.region()
         attrs = read.attrs()
         read.sign(":", "(", ")", "->", "(", ")")
         read.locations()
@@ -85,6 +93,11 @@ class _Parser:
             raise self.read.error(f'expected "{expected}"', token)
 
     def open_block(self) -> None:
+        """Begin a block whose nodes follow."""
+        params = self.label()
+        self.blocks.append(Block(tuple(params.values()), params))
+
+    def label(self) -> dict[str, Value]:
         """`^bb0(%0: type, ...):`"""
         read = self.read
         label = read.kind("word")
@@ -103,7 +116,7 @@ class _Parser:
         if read.accept("("):
             read.listed(param, ")")
         read.sign(":")
-        self.blocks.append(_Block(tuple(params.values()), params))
+        return params
 
     def statement(self) -> None:
         """One node, or the beginning of one with regions, or the end of a block."""
@@ -225,7 +238,7 @@ class _Parser:
             for block, head in zip(statement.regions, heads, strict=True)
         )
 
-    def function(self, start: Token, block: _Block, head: Sequence[Attr]) -> Function:
+    def function(self, start: Token, block: Block, head: Sequence[Attr]) -> Function:
         """A function from its body and `(name, names of params, constraints)`."""
         match head:
             case (str() as name, tuple() as names, tuple() as constraints):
@@ -248,15 +261,23 @@ class _Parser:
                 pass
             case _:
                 raise self.read.error("malformed constraint", start)
+        place, kind = UNKNOWN, EQUAL
         match rest:
             case []:
-                return Constraint(left, right, UNKNOWN, "")
+                text = ""
             case [str() as text]:
-                return Constraint(left, right, UNKNOWN, text)
+                pass
+            case [str() as text, str() as kind]:
+                pass
             case [str() as text, str() as file, int() as line]:
-                return Constraint(left, right, Location(file, line), text)
+                place = Location(file, line)
+            case [str() as text, str() as kind, str() as file, int() as line]:
+                place = Location(file, line)
             case _:
                 raise self.read.error("malformed constraint", start)
+        if kind not in KINDS:
+            raise self.read.error(f"unknown kind of constraint {kind[:40]!r}", start)
+        return Constraint(left, right, place, text, kind)
 
 
 def _is_size(value: Attr) -> TypeGuard[Size]:

@@ -27,6 +27,7 @@ from symc.ir.types import DTYPE_NAMES, Literal, TensorType, dtype_name
 FUNCTION = "symc.func"
 RETURN = "symc.return"
 PREFIX = "symc."
+EQUAL = "equal"  # the kind of most constraints
 REGIONS = "regions"  # the attribute with the names and constraints of a node's regions
 SHORT_LITERAL = 16  # elements; longer literals are written as bytes
 
@@ -74,13 +75,14 @@ class Printer:
         return {"names": names if known else (), "constraints": constraints}
 
     def constraint(self, constraint: Constraint) -> Attr:
-        """`[left, right, message]`, and the file and line when locations are asked for."""
+        """`[left, right, message]`, its kind unless "equal", and its place when asked for."""
         sizes: tuple[Attr, ...] = (constraint.left, constraint.right)
         if not self.names:
             return sizes
         place = constraint.location
+        kind = () if constraint.kind == EQUAL else (constraint.kind,)
         shown = (place.file, place.line) if self.locations and place != UNKNOWN else ()
-        return (*sizes, constraint.message, *shown)
+        return (*sizes, constraint.message, *kind, *shown)
 
     def body(self, function: Function) -> Iterator[str]:
         """Lines of the block of a function; regions wait on a stack, there is no recursion."""
