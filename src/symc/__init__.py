@@ -14,6 +14,9 @@ from symc.frontend.activation import (
     one_hot,
     softmax,
 )
+from symc.frontend.batching import (
+    vmap,
+)
 from symc.frontend.creation import (
     arange,
     asarray,
@@ -138,6 +141,10 @@ from symc.frontend.manipulation import (
     transpose,
     unstack,
 )
+from symc.frontend.products import (
+    ggn_vp,
+    hvp,
+)
 from symc.frontend.settings import (
     options,
 )
@@ -177,7 +184,6 @@ from symc.frontend.statistical import (
 )
 from symc.frontend.transforms import (
     grad,
-    hvp,
     jvp,
     linearize,
     value_and_grad,
@@ -281,6 +287,7 @@ __all__ = [
     "full",
     "full_like",
     "function",
+    "ggn_vp",
     "grad",
     "greater",
     "greater_equal",
@@ -371,6 +378,7 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "zeros",
     "zeros_like",

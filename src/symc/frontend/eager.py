@@ -123,6 +123,15 @@ def call_traced(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     Sizes are symbolic where that can be, captured arrays are inputs; so neither other sizes nor
     other values compile again.
     """
+    content, arrays = traced_content(fn, args, kwargs)
+    return content.run(arrays)
+
+
+def traced_content(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Content, list[np.ndarray]]:
+    """The program of `fn` for concrete arguments, of the last time that it was traced, and the
+    arrays to run it on."""
     given, tree = trees.flatten((args, kwargs))
     name = getattr(fn, "__name__", "function")
     arrays = [as_array(leaf, name) for leaf in given]
@@ -136,24 +145,24 @@ def call_traced(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         return Content(tracing.trace(fn, tree, leaves, places, types, lift_captured=True))
 
     found = Specialiser(leaves, trace, symbolic_first=True).variant(arrays)
-    return found.run([packed(array) for array in arrays])
+    return found, [packed(array) for array in arrays]
 
 
 class Content:
     """A program that is compiled once for all traces of equal content."""
 
     def __init__(self, made: tracing.Trace) -> None:
-        self._trace = made
+        self.trace = made
         self._loaded: backend.Loaded | None = None
 
     def accepts(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether sizes fit and constraints hold."""
-        return backend.accepts(self._trace.traced.entry, arrays)
+        return backend.accepts(self.trace.traced.entry, arrays)
 
     def compile(self) -> None:
         """Find the program, or compile it."""
         options = current()
-        traced = self._trace.traced
+        traced = self.trace.traced
         key = (canonical_bytes(traced.entry.function), options, tuple(map(id, traced.states)))
         self._loaded = _contents.get(key)
         if self._loaded is None:
@@ -169,5 +178,5 @@ class Content:
     def run(self, arrays: Sequence[np.ndarray]) -> Any:
         """The results, in the form that the function returned them."""
         assert self._loaded is not None
-        results = self._loaded.call([*arrays, *self._trace.traced.lifted])
-        return trees.unflatten(self._trace.tree, results)
+        results = self._loaded.call([*arrays, *self.trace.traced.lifted])
+        return trees.unflatten(self.trace.tree, results)

@@ -15,7 +15,8 @@ from symc.frontend import trees
 from symc.frontend.expr import Expr
 from symc.frontend.jit import jit
 from symc.frontend.manipulation import astype
-from symc.frontend.transforms import grad, hvp
+from symc.frontend.products import hvp
+from symc.frontend.transforms import grad
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.locations import here
 
