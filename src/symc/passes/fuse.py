@@ -39,7 +39,8 @@ def run(function: Function) -> Fusion:
     groups = in_order(partition.living())
     for group in groups:
         group.stores.sort(key=lambda store: partition.numbered(store.target))
-    return Fusion(function, tuple(groups), partition.axes, partition.aliases, partition.number)
+    p = partition
+    return Fusion(function, tuple(groups), p.axes, p.aliases, p.number, p.uses, p.refusals)
 
 
 def _source(p: Partition, node: Node) -> None:

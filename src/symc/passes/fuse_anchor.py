@@ -13,7 +13,7 @@ from symc.ir.core import Node, Value
 from symc.ir.dims import Size
 from symc.ir.ops import attributes
 from symc.passes.fuse_cost import LIMIT
-from symc.passes.fuse_group import Group, Reduction, Shape, Store, current, reaches
+from symc.passes.fuse_group import Apart, Group, Reduction, Shape, Store, current, reaches
 from symc.passes.fuse_index import (
     ZERO,
     Index,
@@ -64,17 +64,21 @@ def _reduces(
 ) -> bool:
     """Whether a group that uses the result of a reduction can compute it in an earlier stage."""
     value, index = node.results[0], uses[0].index
-    if index is None or any(use.index != index for use in uses) or group.cost + 4 > LIMIT:
-        return False
+    if index is None or any(use.index != index for use in uses):
+        return p.refuse(value, group, Apart.PLACES)
+    if group.cost + 4 > LIMIT:
+        return p.refuse(value, group, Apart.CODE)
     if selection(index, value.type) is None:
-        return False
+        return p.refuse(value, group, Apart.PART)
     shape = node.operands[0].type.shape
     gained = [shape[axis] for axis in reduced_axes(node)]
     have = {p.axes.sizes[axis] for axis in p.live(group) - axes_of(index)}
     if not p.rows_fit(group, axes_of(index), [size for size in gained if size not in have]):
-        return False
-    if others and (p.whole(index, value.type) is None or not _may_store_rows(group, others)):
-        return False
+        return p.refuse(value, group, Apart.ROWS)
+    if others and p.whole(index, value.type) is None:
+        return p.refuse(value, group, Apart.PART)
+    if others and not _may_store_rows(group, others):
+        return p.refuse(value, group, Apart.ORDER)
     p.make_rows(group, axes_of(index))
     return True
 
@@ -137,8 +141,10 @@ def contract(p: Partition, node: Node) -> None:
         others += buffered
         index = uses[0].index
         if group.shape is not Shape.MAP or group.ramps or index is None:
+            p.refuse(value, group, Apart.CONTRACT)
             continue
         if not _one_place(p, group, uses, value):
+            p.refuse(value, group, Apart.PLACES)
             continue
         if others and not p.may_store(value, group, uses, others):
             continue

@@ -35,6 +35,28 @@ class Shape(Enum):
     FIXED = "fixed"  # writes part of a buffer; takes producers but nothing else
 
 
+class Apart(Enum):
+    """Why a group does not compute a value that it uses, or two users of one value stay two."""
+
+    CODE = "code size: together they pass the limit of estimated instructions of one kernel"
+    STORES = "one kernel would write too many arrays"
+    PLACES = "it is read at several different places there"
+    REPEATED = "it has fewer elements than its reader: it would be computed again for each"
+    PART = "only a part of it is read there, and others need it whole"
+    WHOLE = "its other readers need it stored, and no one kernel meets each element once"
+    ORDER = "a kernel between them needs the one and feeds the other"
+    ROWS = "a reduction must be finished first: its rows are not the rows of its reader"
+    ACROSS = "its reader sums over its leading axes: stored beside what makes it, it costs less"
+    CONTRACT = "a contraction ends in elementwise work over exactly its result, with no reduction"
+    SPACE = "they run over different axes"
+    EFFECT = "one of them writes into a part of an array"
+    OPERAND = "a contraction reads its operands from memory"
+    GATHERED = "it is read at positions that are data"
+    TARGET = "it is the array that is written into"
+    VIEW = "it is read through a reshape that no index can express"
+    FIRST = "it joined another kernel that reads it, which stores it"
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """`value`, read at `index`, goes to buffer `target` at `place`.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from symc.ir.core import Value
 from symc.passes.fuse_cost import LIMIT
-from symc.passes.fuse_group import MAX_STORES, Group, Shape, absorb, current, reaches
+from symc.passes.fuse_group import MAX_STORES, Apart, Group, Shape, absorb, current, reaches
 from symc.passes.fuse_index import Index, axes_of, selection
 from symc.passes.fuse_partition import Partition, Use
 
@@ -52,14 +52,16 @@ def _merge(
     (a, uses_a), (b, uses_b) = first, second
     i, j = _place(value, uses_a), _place(value, uses_b)
     if i is None or j is None:
-        return False
+        return p.refuse(value, b, Apart.PLACES)
     axes_a, axes_b = selection(i, value.type), selection(j, value.type)
     if axes_a is None or axes_b is None:
-        return False
+        return p.refuse(value, b, Apart.PLACES)
     if [p.axes.sizes[x] for x in axes_a] != [p.axes.sizes[y] for y in axes_b]:
-        return False  # they read different parts
-    if not _fit(p, value, (a, i), (b, j)) or reaches([a], [b]) or reaches([b], [a]):
+        return p.refuse(value, b, Apart.PART)  # they read different parts
+    if not _fit(p, value, (a, i), (b, j)):
         return False
+    if reaches([a], [b]) or reaches([b], [a]):
+        return p.refuse(value, b, Apart.ORDER)
     unite(p, a, b, list(zip(axes_b, axes_a, strict=True)))
     return True
 
@@ -77,18 +79,21 @@ def _fit(
 ) -> bool:
     """Whether two frames agree where the value is read, as maps or as rows."""
     (a, i), (b, j) = first, second
-    if a.cost + b.cost > LIMIT or len(a.stores) + len(b.stores) > MAX_STORES:
-        return False
-    if Shape.FIXED in (a.shape, b.shape) or (a.contract and b.contract):
-        return False
-    if (a.contract or b.contract) and (a.ramps or b.ramps):
-        return False
+    if a.cost + b.cost > LIMIT:
+        return p.refuse(value, b, Apart.CODE)
+    if len(a.stores) + len(b.stores) > MAX_STORES:
+        return p.refuse(value, b, Apart.STORES)
+    if Shape.FIXED in (a.shape, b.shape):
+        return p.refuse(value, b, Apart.EFFECT)
+    if (a.contract and b.contract) or ((a.contract or b.contract) and (a.ramps or b.ramps)):
+        return p.refuse(value, b, Apart.CONTRACT)
     whole = axes_of(i) == p.live(a), axes_of(j) == p.live(b)
     if Shape.ROW not in (a.shape, b.shape):
-        return all(whole) or _as_rows(p, value, first, second)
+        met = all(whole) or _as_rows(p, value, first, second)
+        return met or p.refuse(value, b, Apart.SPACE)
     if Shape.CONTRACT in (a.shape, b.shape):
-        return False
-    return _rows_meet(p, first, second)
+        return p.refuse(value, b, Apart.CONTRACT)
+    return _rows_meet(p, first, second) or p.refuse(value, b, Apart.ROWS)
 
 
 def _as_rows(p: Partition, value: Value, first: Side, second: Side) -> bool:

@@ -22,6 +22,7 @@ from symc.ir.types import Literal, TensorType
 from symc.passes.fuse_cost import CHEAP, LIMIT, cost
 from symc.passes.fuse_group import (
     MAX_STORES,
+    Apart,
     Axes,
     Group,
     Shape,
@@ -62,13 +63,18 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """The result: groups in launch order; `aliases[v]` is the value whose buffer v shares."""
+    """The result: groups in launch order; `aliases[v]` is the value whose buffer v shares.
+
+    `uses` and `refusals` say who reads what, and why readers do not compute it: `fuse_reasons.py`.
+    """
 
     function: Function
     groups: tuple[Group, ...]
     axes: Axes
     aliases: dict[Value, Value]
     number: dict[Node, int]
+    uses: dict[Value, list[Use]]
+    refusals: dict[tuple[Value, Group], Apart]
 
     def stored(self, value: Value) -> Value:
         """The value whose buffer holds `value`."""
@@ -163,6 +169,7 @@ class Partition:
         self.axes = Axes()
         self.groups: list[Group] = []
         self.aliases: dict[Value, Value] = {}
+        self.refusals: dict[tuple[Value, Group], Apart] = {}
         self._light: dict[Value, int] = {}
         self._smaller: dict[tuple[tuple[Size, ...], tuple[Size, ...]], bool] = {}
         self._row_level: set[Value] = set()
@@ -271,6 +278,11 @@ class Partition:
         """Groups that were not merged into others."""
         return (group for group in self.groups if group.heir is None and group.stores)
 
+    def refuse(self, value: Value, group: Group, reason: Apart) -> bool:
+        """Note why `group` does not compute `value`, or merge with others that use it; False."""
+        self.refusals[value, group] = reason
+        return False
+
     # Frames.
     def frame(self, shape: Sequence[Size]) -> tuple[Index, list[int]]:
         """New axes for a value of `shape`: its index and the axes (none for size 1)."""
@@ -368,10 +380,14 @@ class Partition:
         return False
 
     def _takes(self, node: Node, group: Group, uses: Sequence[Use]) -> bool:
-        places = {use.index for use in uses}
-        if group.cost + cost(node) * len(places) > LIMIT or len(places) > COPIES:
-            return False
-        return self._spent(node, group, uses) <= CHEAP
+        value, places = node.results[0], {use.index for use in uses}
+        if group.cost + cost(node) * len(places) > LIMIT:
+            return self.refuse(value, group, Apart.CODE)
+        if len(places) > COPIES:
+            return self.refuse(value, group, Apart.PLACES)
+        if self._spent(node, group, uses) <= CHEAP:
+            return True
+        return self.refuse(value, group, Apart.PLACES if len(places) > 1 else Apart.REPEATED)
 
     def _spent(self, node: Node, group: Group, uses: Sequence[Use]) -> int:
         """Instructions repeated when `node` is computed where it is used."""
@@ -401,11 +417,16 @@ class Partition:
         """Whether `group` can store a value that it uses, for `others` to load."""
         index = uses[0].index
         if index is None or any(use.index != index for use in uses):
-            return False
+            return self.refuse(value, group, Apart.PLACES)
         readers = [use.group for use in others if use.group is not None]
-        if not self.storable(group, index, value.type) or self._crosses(value, group, index):
-            return False
-        return all(current(r) is not group for r in readers) and not reaches(readers, [group])
+        if not self.storable(group, index, value.type):
+            part = self.whole(index, value.type) is None
+            return self.refuse(value, group, Apart.PART if part else Apart.WHOLE)
+        if self._crosses(value, group, index):
+            return self.refuse(value, group, Apart.ACROSS)
+        if all(current(r) is not group for r in readers) and not reaches(readers, [group]):
+            return True
+        return self.refuse(value, group, Apart.ORDER)
 
     def _crosses(self, value: Value, group: Group, index: Index) -> bool:
         """Whether a group sums over leading axes of a value that belongs with what makes it.
