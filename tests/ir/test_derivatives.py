@@ -74,21 +74,58 @@ def test_products_with_zeros_are_exact() -> None:
         assert slopes(ops.PROD, 0, x, axes=(0,)) == expected
 
 
-def test_what_is_not_offered_says_so() -> None:
-    n = Value(TensorType(F64, (symbol("n"),)))
-    with pytest.raises(UnsupportedError, match="unknown size"):
-        tangent(Case(ops.PROD, (n.type,), {"axes": (0,)}), [n], 0, n)
-    x, i = Value(TensorType(F64, (3,))), Value(TensorType(I64, (2,)))
-    v = Value(TensorType(F64, (2,)))
-    attrs = {"axis": 0, "mode": "clip", "combine": "max"}
-    case = Case(ops.SCATTER_FOLD, (x.type, i.type, v.type), attrs)
-    with pytest.raises(UnsupportedError, match="combines by max"):
-        tangent(case, [x, i, v], 0, x)
+def test_products_over_sizes_not_known_are_exact_for_zeros() -> None:
+    x = Value(TensorType(F64, (2, symbol("n"))))
+    along = Value(x.type)
+    pushed = tangent(Case(ops.PROD, (x.type,), {"axes": (1,)}), [x], 0, along)
+    for rows, expected in (
+        ([[2.0, 5.0, 3.0], [2.0, 0.0, 3.0]], [15 + 6 + 10, 6]),
+        ([[0.0, 0.0, 3.0], [0.0, 0.0, 0.0]], [0, 0]),
+        ([[7.0], [0.0]], [1, 1]),
+        ([[], []], [0, 0]),
+    ):
+        data = np.array(rows)
+        got = run([x, along], pushed, [data, np.ones_like(data)])
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_calls_are_inlined_first() -> None:
     call = Case(ops.CALL, (), {"name": "f"})
+    x = Value(TensorType(F64, (3,)))
     rule = call.op.tangents[0]
     assert rule is not None
     with pytest.raises(UnsupportedError, match="inline"):
         rule(term.Term(x), term.Term(x), [], call.attrs)
+
+
+FOLDS = [
+    # x, indices, values; the Jacobian rows of the results along (x0, x1, v0, v1, v2)
+    ("max", [1, 5], [0, 0, 1], [3, 2, 4], [[0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]),
+    ("max", [3, 5], [0, 0, 7], [3, 3, 9], [[1 / 3, 0, 1 / 3, 1 / 3, 0], [0, 1, 0, 0, 0]]),
+    ("min", [3, 5], [1, 1, 1], [5, 9, 5], [[1, 0, 0, 0, 0], [0, 1 / 3, 1 / 3, 0, 1 / 3]]),
+    ("max", [NAN, 5], [0, 1, 1], [1, NAN, 2], [[0] * 5, [0] * 5]),
+    ("mul", [2, 3], [0, 0, 1], [5, 7, 4], [[35, 0, 14, 10, 0], [0, 4, 0, 0, 3]]),
+    ("mul", [2, 3], [0, 0, 1], [0, 7, 4], [[0, 0, 14, 0, 0], [0, 4, 0, 0, 3]]),
+    ("mul", [2, 3], [0, 0, 1], [0, 0, 0], [[0] * 5, [0, 0, 0, 0, 3]]),
+    ("mul", [0, 3], [0, -9, 2], [0, 2, 0], [[0] * 5, [0, 1, 0, 0, 0]]),
+]
+
+
+@pytest.mark.parametrize(("combine", "x", "i", "v", "jacobian"), FOLDS)
+@pytest.mark.parametrize("op", [ops.SCATTER_FOLD, ops.SCATTER_FOLD_ALONG], ids=str)
+def test_folds_share_ties_and_obey_the_product_rule(
+    op: Op, combine: str, x: list, i: list, v: list, jacobian: list
+) -> None:
+    types = (TensorType(F64, (2,)), TensorType(I64, (3,)), TensorType(F64, (3,)))
+    params = [Value(type) for type in types]
+    case = Case(op, types, {"axis": 0, "mode": "fill", "combine": combine})
+    data = [np.array(x, np.float64), np.array(i), np.array(v, np.float64)]
+    columns = []
+    for number, size in ((0, 2), (2, 3)):
+        along = Value(types[number])
+        pushed = tangent(case, params, number, along)
+        columns += [run([*params, along], pushed, [*data, unit]) for unit in np.eye(size)]
+    np.testing.assert_allclose(np.array(columns).T, jacobian, rtol=1e-15)
 
 
 def test_the_last_of_equal_writes_gets_the_cotangent() -> None:

@@ -217,22 +217,28 @@ def where(mask: Term, left: Term | Number, right: Term | Number) -> Term:
 
 
 def scale(tangent: Term, slope: Term | Number) -> Term:
-    """0 where `tangent` is 0, else `tangent * slope`; a plain product when the slope is finite."""
+    """0 where `tangent` is 0, else `tangent * slope`.
+
+    A plain product when that is the same: for a finite slope, or a tangent that is never 0.
+    """
     slope = lift(slope, tangent)
-    if finite_constant(slope):
+    factor, moved = constant_array(slope), constant_array(tangent)
+    if factor is not None and np.all(np.isfinite(factor)):
+        return make(ops.MUL, tangent, slope)
+    if moved is not None and np.all(moved != 0):
         return make(ops.MUL, tangent, slope)
     return make(ops.SCALE, tangent, slope)
 
 
-def finite_constant(term: Term) -> bool:
-    """Whether a term is a constant, or a broadcast or reshape of one, without infinity or NaN."""
+def constant_array(term: Term) -> np.ndarray | None:
+    """The elements of a constant, or of a broadcast or reshape of one."""
     value = term.value
     while value.node is not None and value.node.op in {ops.BROADCAST, ops.RESHAPE}:
         value = value.node.operands[0]
     if value.node is None or value.node.op is not ops.CONSTANT:
-        return False
+        return None
     literal = value.node.attrs["value"]
-    return isinstance(literal, Literal) and bool(np.all(np.isfinite(literal.array)))
+    return literal.array if isinstance(literal, Literal) else None
 
 
 def sign(x: Term) -> Term:

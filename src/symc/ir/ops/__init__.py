@@ -27,6 +27,7 @@ from symc.ir.ops.arithmetic import (
     SQRT,
     STOP_GRADIENT,
     SUB,
+    TANGENT_PRODUCT,
     TRUNC,
 )
 from symc.ir.ops.assemble import CONCAT, SET_SLICE
@@ -138,6 +139,7 @@ _TABLE = (
     SUM,
     TAKE,
     TAKE_ALONG,
+    TANGENT_PRODUCT,
     TANH,
     TRUNC,
     WHERE,
@@ -216,6 +218,7 @@ __all__ = [
     "SUM",
     "TAKE",
     "TAKE_ALONG",
+    "TANGENT_PRODUCT",
     "TANH",
     "TRUNC",
     "WHERE",

@@ -59,6 +59,12 @@ def _scale(b: Any, t: Any, a: Any) -> Any:
     return b.select(b.eq(t, zero), zero, b.mul(t, a))
 
 
+def _tangent_product(b: Any, s: Any, t: Any) -> Any:
+    zero = _zero(b, s)
+    none = b.bor(b.eq(s, zero), b.eq(t, zero))
+    return b.select(none, zero, b.mul(s, t))
+
+
 def _tie(t: Term, wins: Term, ties: Term) -> Term:
     return term.where(wins, t, term.where(ties, t * 0.5, 0.0))
 
@@ -152,7 +158,19 @@ SCALE: Final = binary(
     dtypes=FLOATS,
     tangents=(
         lambda t, z, x, y: term.scale(t, y),
-        lambda t, z, x, y: term.where(x.eq(0.0), 0.0, term.scale(t, x)),
+        lambda t, z, x, y: term.make(TANGENT_PRODUCT, x, t),
+    ),
+)
+# The tangent of `scale` along its slope is a product of two tangents, either of which may be 0 in a
+# branch that was not selected.  A selection by `x == 0` instead would be constant there, and lose
+# the derivative along x.
+TANGENT_PRODUCT: Final = binary(
+    "tangent_product",
+    _tangent_product,
+    dtypes=FLOATS,
+    tangents=(
+        lambda t, z, x, y: term.make(TANGENT_PRODUCT, t, y),
+        lambda t, z, x, y: term.make(TANGENT_PRODUCT, x, t),
     ),
 )
 FLOORDIV: Final = binary("floordiv", floordiv, derivative=PIECEWISE_CONSTANT)

@@ -11,7 +11,7 @@ Generated code does exactly this for every layout, thread count and chunk, so al
 of the largest or smallest elements, and -1 where there is none.
 
 Derivatives: `max` and `min` share the tangent equally among the elements that are equal to the
-result (none when it is NaN); `prod` is exact for zeros too, and needs a static size.
+result (none when it is NaN); `prod` obeys the product rule for zeros too.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ import numpy as np
 from symc.ir import term
 from symc.ir.build import apply
 from symc.ir.core import Attrs, Node
-from symc.ir.errors import DomainError, DTypeError, ShapeError, UnsupportedError, message
+from symc.ir.dims import size_product
+from symc.ir.errors import DomainError, DTypeError, ShapeError, message
 from symc.ir.ops import attributes
 from symc.ir.ops.define import NOT_A_FLOAT, NUMBERS, ORACLE, require_count, require_dtype
+from symc.ir.ops.products import others
 from symc.ir.ops.record import (
     Arrays,
     Derivative,
@@ -285,28 +287,24 @@ def _extreme_tangent(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -
 
 
 def _product_tangent(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -> Term:
-    """The product rule over a balanced tree, so that it holds for zeros and to any order."""
+    """The product rule, to any order, also where factors are 0."""
     (x,) = operands
     axes = attributes.integers(attrs, "axes")
-    kept = kept_axes(x.rank, axes)
-    count = 1
-    for axis in axes:
-        size = x.shape[axis]
-        if not isinstance(size, int):
-            raise UnsupportedError(
-                message(
-                    "derivative of prod over an axis of unknown size",
-                    got=x.type,
-                    advice="declare the size, or use exp of the sum of logs",
-                )
-            )
-        count *= size
-    if count == 0:
+    if 0 in (x.shape[axis] for axis in axes):
         return t.sum(axes)
+    kept = kept_axes(x.rank, axes)
+    count = size_product([x.shape[axis] for axis in axes])
     shape = tuple(x.shape[axis] for axis in kept)
     x = x.permute([*kept, *axes]).reshape((*shape, count))
     t = t.permute([*kept, *axes]).reshape((*shape, count))
-    last = len(kept)
+    if isinstance(count, int):
+        return _tree_tangent(x, t, count).reshape(shape)
+    return term.scale(t, _others(x)).sum([x.rank - 1])
+
+
+def _tree_tangent(x: Term, t: Term, count: int) -> Term:
+    """The product rule over a balanced tree along the last axis, which becomes 1 long."""
+    last = x.rank - 1
     while count > 1:
         half = count // 2
         left, right = x.narrow(last, 0, half), x.narrow(last, half, half)
@@ -316,7 +314,26 @@ def _product_tangent(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -
             product = term.concat([product, x.narrow(last, count - 1, 1)], last)
             moved = term.concat([moved, t.narrow(last, count - 1, 1)], last)
         x, t, count = product, moved, half + count % 2
-    return t.reshape(shape)
+    return t
+
+
+def _others(x: Term) -> Term:
+    """The product of the other elements along the last axis, whose size is not known."""
+    last = x.rank - 1
+
+    def everywhere(reduced: Term) -> Term:
+        return reduced.broadcast(x.shape, range(last))
+
+    def first(mask: Term) -> Term:
+        place = term.make(ARGMAX, mask.cast(I64), axes=(last,))
+        return mask & term.iota(x.shape, last).eq(everywhere(place))
+
+    return others(
+        x,
+        lambda factors: everywhere(term.make(PROD, factors, axes=(last,))),
+        lambda parts: everywhere(parts.sum([last])),
+        first,
+    )
 
 
 SUM: Final = _reduction(ADDED, Linear((0,), _sum_transpose))

@@ -4,19 +4,24 @@
 are those of `gather.py`.  Writes happen in the row-major order of the indices: of several `set`
 writes to one place the last stays.  `set` and `add` are linear in the operand and the values
 together; the combinations `mul`, `min` and `max` are the ops `scatter_fold` and
-`scatter_fold_along`, whose derivative is not offered.
+`scatter_fold_along`.
+
+Derivatives: of several `set` writes to one place the last has the derivative; for `min` and `max`
+all that attain the result, what was there before among them, share it equally (none when it is
+NaN); `mul` obeys the product rule, for zeros and repeated indices too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from symc.ir import term
 from symc.ir.core import Attrs, Node
-from symc.ir.errors import DomainError, DTypeError, ShapeError, UnsupportedError, message
+from symc.ir.errors import DomainError, DTypeError, ShapeError, message
 from symc.ir.ops import attributes
 from symc.ir.ops.define import (
     ALL,
@@ -28,7 +33,18 @@ from symc.ir.ops.define import (
     require_one_dtype,
 )
 from symc.ir.ops.gather import MODES, TAKE, TAKE_ALONG, along_infer, resolve, rows_first
-from symc.ir.ops.record import Arrays, EvaluateContext, Infer, Kind, Linear, Op, Samples, Tangents
+from symc.ir.ops.products import others
+from symc.ir.ops.record import (
+    Arrays,
+    EvaluateContext,
+    Infer,
+    Kind,
+    Linear,
+    Op,
+    Samples,
+    Tangent,
+    Tangents,
+)
 from symc.ir.ops.view import inverse
 from symc.ir.types import BOOL, F32, F64, I32, I64, TensorType
 
@@ -164,14 +180,81 @@ def _scatter_along_transpose(ct: Term, operands: Sequence[Term], attrs: Attrs, n
     return term.where(last, term.apply_op(TAKE_ALONG, (ct, index), _reading(attrs)), 0)
 
 
-def _no_fold_derivative(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -> Term:
-    raise UnsupportedError(
-        message(
-            f"derivative of a scatter that combines by {attrs['combine']}",
-            expected=f"{' or '.join(LINEAR)}",
-            advice="stop_gradient around it, or a reduction of gathered values",
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """One use of `scatter_fold` or `scatter_fold_along`: (x, index, values) with attributes."""
+
+    index: Term
+    attrs: Attrs
+    along: bool
+
+    def read(self, x: Term) -> Term:
+        """What `x` has where each value is written."""
+        return term.apply_op(TAKE_ALONG if self.along else TAKE, (x, self.index), self._reading())
+
+    def added(self, values: Term, like: Term) -> Term:
+        """The sums of `values` at the places where they are written, else 0; the type of `like`."""
+        attrs = {**self._reading(), "combine": "add"}
+        into = term.zeros(like.type.with_dtype(values.dtype))
+        return term.apply_op(
+            SCATTER_ALONG if self.along else SCATTER, (into, self.index, values), attrs
         )
+
+    def folded(self, x: Term, values: Term, combine: str) -> Term:
+        """`values` combined into `x`."""
+        op = SCATTER_FOLD_ALONG if self.along else SCATTER_FOLD
+        attrs = {**self._reading(), "combine": combine}
+        return term.apply_op(op, (x, self.index, values), attrs)
+
+    def _reading(self) -> Attrs:
+        return _reading(self.attrs)
+
+    def numbers(self, values: Term) -> Term:
+        """A number for each value, distinct among those written to one place."""
+        axis = attributes.integer(self.attrs, "axis")
+        if self.along:
+            return term.iota(values.shape, axis)
+        ramp = term.iota((term.element_count(self.index),), 0).reshape(self.index.shape)
+        return ramp.broadcast(values.shape, range(axis, axis + self.index.rank))
+
+    def last(self, mask: Term, like: Term) -> Term:
+        """Of the values that `mask` marks, the last one written to each place of `like`."""
+        numbers = self.numbers(mask)
+        none = term.full(like.shape, -1, I64)
+        written = self.folded(none, term.where(mask, numbers, -1), "max")
+        return mask & self.read(written).eq(numbers)
+
+
+def _fold_tangent(number: int, *, along: bool) -> Tangent:
+    """The tangent along `x` (number 0) or the values (number 2)."""
+
+    def rule(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -> Term:
+        x, index, values = operands
+        fold = _Fold(index, attrs, along)
+        if attrs["combine"] != "mul":
+            return _extreme_fold_tangent(fold, (t, y, x, values), number)
+        if number == 0:
+            return term.scale(t, fold.folded(term.full(x.shape, 1, x.dtype), values, "mul"))
+        slope = others(
+            values,
+            lambda factors: fold.read(fold.folded(x, factors, "mul")),
+            lambda parts: fold.read(fold.added(parts, x)),
+            lambda mask: fold.last(mask, x),
+        )
+        return fold.added(term.scale(t, slope), x)
+
+    return rule
+
+
+def _extreme_fold_tangent(fold: _Fold, terms: tuple[Term, Term, Term, Term], number: int) -> Term:
+    """What attains the extreme shares the tangent equally: elements of x and values alike."""
+    t, y, x, values = terms
+    attains, written = x.eq(y), values.eq(fold.read(y))
+    count = attains.cast(t.dtype) + fold.added(written.cast(t.dtype), x)
+    moved = (
+        term.where(attains, t, 0.0) if number == 0 else fold.added(term.where(written, t, 0.0), x)
     )
+    return term.scale(moved, 1.0 / count)
 
 
 def _slices_batch(operands: Sequence[Term], axes: Sequence[int | None], attrs: Attrs) -> Batched:
@@ -267,7 +350,7 @@ def _fold(name: str, *, along: bool) -> Op:
         _write_infer(name, FOLDS, along=along),
         _scatter_along_evaluate if along else _scatter_evaluate,
         _write_samples(FOLDS, along=along),
-        derivative=Tangents((_no_fold_derivative, None, _no_fold_derivative)),
+        derivative=Tangents((_fold_tangent(0, along=along), None, _fold_tangent(2, along=along))),
         batch=_elements_batch if along else _slices_batch,
         effects=frozenset({"trap"}),
     )

@@ -1,8 +1,8 @@
 """Elementary functions; their values come from `symc.scalar.math` in every backend.
 
 Derivatives at the ends of domains: a slope that may be infinite or NaN multiplies by `scale`, so a
-tangent of 0 stays 0.  For `pow(x, y)`: d/dx is 0 where y = 0; d/dy is 0 where x = 0 and y >= 0, and
-NaN for negative x, where the function has no neighbours.
+tangent of 0 stays 0, also where the slope is NaN.  For `pow(x, y)`: d/dx is 0 where y = 0; d/dy is
+0 where x = 0 and y >= 0, and NaN for negative x, where the function has no neighbours.
 
 Integer powers wrap; a negative exponent gives the true value rounded toward zero (x ** -1 is 0 but
 for x = 1 and -1), and 0 for x = 0.
@@ -44,15 +44,16 @@ def _integer_power(b: Any, x: Any, y: Any) -> Any:
 
 
 def _power_slope(x: Term, y: Term) -> Term:
-    return term.where(y.eq(0.0), 0.0, y * term.make(POW, x, y - 1.0))
+    return term.scale(y, term.make(POW, x, y - 1.0))
 
 
 def _exponent_slope(z: Term, x: Term, y: Term) -> Term:
-    return term.where(x.eq(0.0) & y.ge(0.0), 0.0, z * term.make(LOG, x))
+    slope = term.scale(z, term.make(LOG, x))
+    return term.where(x.eq(0.0) & y.eq(0.0), 0.0, slope)
 
 
 EXP: Final = unary("exp", math.exp, tangent=lambda t, y, x: term.scale(t, y))
-EXPM1: Final = unary("expm1", math.expm1, tangent=lambda t, y, x: term.scale(t, y + 1.0))
+EXPM1: Final = unary("expm1", math.expm1, tangent=lambda t, y, x: term.scale(t, term.make(EXP, x)))
 LOG: Final = unary(
     "log",
     math.log,
@@ -78,13 +79,14 @@ LOG10: Final = unary(
     tangent=lambda t, y, x: term.scale(t, (1.0 / LN10) / x),
     points=Points((0.1, 5.0), (0.0, -1.0)),
 )
-# The slopes of tanh, sigmoid and softplus are finite for every x.
-TANH: Final = unary("tanh", math.tanh, tangent=lambda t, y, x: t - t * y * y)
-SIGMOID: Final = unary("sigmoid", math.sigmoid, tangent=lambda t, y, x: t * (y * (1.0 - y)))
+TANH: Final = unary("tanh", math.tanh, tangent=lambda t, y, x: term.scale(t, 1.0 - y * y))
+SIGMOID: Final = unary(
+    "sigmoid", math.sigmoid, tangent=lambda t, y, x: term.scale(t, y * (1.0 - y))
+)
 SOFTPLUS: Final = unary(
     "softplus",
     math.softplus,
-    tangent=lambda t, y, x: t * term.make(SIGMOID, x),
+    tangent=lambda t, y, x: term.scale(t, term.make(SIGMOID, x)),
 )
 SIN: Final = unary(
     "sin",
