@@ -13,7 +13,7 @@ from typing import Final
 from symc.ir.core import Function, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import algebra, cse, dce, fold, forward, inline, order, stabilise
+from symc.passes import algebra, contractions, cse, dce, fold, forward, inline, order, stabilise
 from symc.passes.pattern import Match, Rule
 
 Pass = Callable[[Function, Options], Function]
@@ -23,6 +23,7 @@ Observer = Callable[[str, Function, Function], None]
 PASSES: Final[dict[str, Pass]] = {
     "inline": inline.run,
     "stabilise": stabilise.run,
+    "contractions": contractions.run,
     "order": order.run,
     "fold": fold.run,
     "algebra": algebra.run,
@@ -31,9 +32,9 @@ PASSES: Final[dict[str, Pass]] = {
     "dce": dce.run,
 }
 
-MEANING: Final = ("inline", "cse", "stabilise", "order", "dce")
+MEANING: Final = ("inline", "cse", "stabilise", "contractions", "order", "dce")
 # Passes that change bits on purpose: what they make is what the program means.
-INEXACT: Final = frozenset({"stabilise"})
+INEXACT: Final = frozenset({"stabilise", "contractions"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
@@ -41,7 +42,11 @@ OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     3: ("fold", "algebra", "forward", "fold", "cse", "dce"),
 }
 
-_RULE_PASSES: Final = {"stabilise": stabilise.run, "algebra": algebra.run}
+_RULE_PASSES: Final = {
+    "stabilise": stabilise.run,
+    "contractions": contractions.run,
+    "algebra": algebra.run,
+}
 
 
 def run_passes(
