@@ -109,6 +109,12 @@ from symc.frontend.gradients import (
     Lop,
     Rop,
 )
+from symc.frontend.jacobians import (
+    hessian,
+    jacfwd,
+    jacobian,
+    jacrev,
+)
 from symc.frontend.jit import (
     Jit,
     jit,
@@ -291,6 +297,7 @@ __all__ = [
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
     "hvp",
     "int8",
     "int16",
@@ -299,6 +306,9 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jit",
     "jvp",
     "less",

@@ -24,6 +24,7 @@ from symc.frontend.signature import LeafPlace
 from symc.frontend.spec import compiled_dtype
 from symc.frontend.specialise import Leaf, Specialiser
 from symc.frontend.trees import Static, Structure
+from symc.ir.dims import Dim
 from symc.ir.errors import NonFiniteError, SymcError, SymcIndexError
 from symc.ir.locations import here
 from symc.ir.options import Options
@@ -142,7 +143,15 @@ def traced_content(
     places = [LeafPlace(f"argument {i}", None, False) for i in range(len(leaves))]
 
     def trace(types: tuple[TensorType, ...]) -> Content:
-        return Content(tracing.trace(fn, tree, leaves, places, types, lift_captured=True))
+        pairs = zip(types, arrays, strict=True)
+        sizes = {
+            str(size): got
+            for type, array in pairs
+            for size, got in zip(type.shape, array.shape, strict=True)
+            if isinstance(size, Dim)
+        }
+        with scope.example(sizes):
+            return Content(tracing.trace(fn, tree, leaves, places, types, lift_captured=True))
 
     found = Specialiser(leaves, trace, symbolic_first=True).variant(arrays)
     return found, [packed(array) for array in arrays]

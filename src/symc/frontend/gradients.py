@@ -42,27 +42,48 @@ def expression_grad(
     -> its gradient, used instead of what `cost` would give it (`cost` may then be None).
     `disconnected`: what to give for a `wrt` that the cost does not depend on.
     """
+    require_choice(disconnected, "grad")
+    targets, single = listed(wrt)
+    over = [differentiable(item, "grad: wrt") for item in targets]
+    results, cotangents = _seeds(cost, known_grads or {})
+    results, over = stopped(results, over, consider_constant)
+    found = each_pullback(results, cotangents, over)
+    made = [
+        connected(item, value, disconnected, "grad")
+        for item, value in zip(targets, found, strict=True)
+    ]
+    return made[0] if single else type(wrt)(made)
+
+
+def require_choice(disconnected: str, subject: str) -> None:
+    """DomainError for a `disconnected=` that is none of the three."""
     if disconnected not in DISCONNECTED:
         raise DomainError(
             message(
-                "grad: disconnected", got=repr(disconnected), expected=DISCONNECTED, where=here()
+                f"{subject}: disconnected",
+                got=repr(disconnected),
+                expected=DISCONNECTED,
+                where=here(),
             )
         )
-    listed = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
-    targets = [_differentiable(item, "grad: wrt") for item in listed]
-    results, cotangents = _seeds(cost, known_grads or {})
-    blocked = {value_of(x): _stopped(x) for x in consider_constant}
-    moved = graft([*results, *targets], blocked, {}) if blocked else [*results, *targets]
-    count = len(results)
-    wanted = [new for new, old in zip(moved[count:], targets, strict=True) if old not in blocked]
-    reached = iter(_each(moved[:count], cotangents, wanted))
-    found = [None if target in blocked else next(reached) for target in targets]
-    made = [
-        _connected(item, value, disconnected) for item, value in zip(listed, found, strict=True)
+
+
+def stopped(
+    results: Sequence[Value], wrt: Sequence[Value], constants: Sequence[Any]
+) -> tuple[list[Value], list[Value]]:
+    """Results and variables over a graph in which no derivative passes `constants`.
+
+    A variable that is itself constant becomes one that nothing depends on.
+    """
+    blocked = {value_of(x): _stop(value_of(x)) for x in constants}
+    if not blocked:
+        return list(results), list(wrt)
+    moved = graft([*results, *wrt], blocked, {})
+    variables = [
+        Value(old.type) if old in blocked else new
+        for old, new in zip(wrt, moved[len(results) :], strict=True)
     ]
-    if isinstance(wrt, list | tuple):
-        return type(wrt)(made)
-    return made[0]
+    return moved[: len(results)], variables
 
 
 def value_of(x: Any) -> Value:
@@ -76,7 +97,8 @@ def value_of(x: Any) -> Value:
     return lift(x, "expression").__symc_operand__().value
 
 
-def _differentiable(x: Any, subject: str) -> Value:
+def differentiable(x: Any, subject: str) -> Value:
+    """The value of an expression of floats; DTypeError for others."""
     value = value_of(x)
     if not is_float(value.type.dtype):
         raise DTypeError(
@@ -93,7 +115,7 @@ def _differentiable(x: Any, subject: str) -> Value:
 
 def scalar_cost(x: Any, subject: str) -> Value:
     """The value of a cost, which must be one float."""
-    value = _differentiable(x, f"{subject}: cost")
+    value = differentiable(x, f"{subject}: cost")
     if value.type.rank:
         raise ShapeError(
             message(
@@ -109,7 +131,7 @@ def scalar_cost(x: Any, subject: str) -> Value:
 
 def _seeds(cost: Any, known: Mapping[Any, Any]) -> tuple[list[Value], list[Value]]:
     """Results to pull back from, and their cotangents."""
-    given = [_differentiable(key, "grad: known_grads") for key in known]
+    given = [differentiable(key, "grad: known_grads") for key in known]
     gradients = [
         like(new, value.type, "grad: known_grads")
         for new, value in zip(known.values(), given, strict=True)
@@ -129,10 +151,6 @@ def _seeds(cost: Any, known: Mapping[Any, Any]) -> tuple[list[Value], list[Value
 
 def _stop(value: Value) -> Value:
     return emit.value_of(ops.STOP_GRADIENT, (value,))
-
-
-def _stopped(x: Any) -> Value:
-    return _stop(value_of(x))
 
 
 def like(x: Any, type: TensorType, subject: str) -> Value:
@@ -159,7 +177,7 @@ def pullback(
     return _carrying(results, import_module(DERIVE).pullback(results, cotangents, wrt))
 
 
-def _each(
+def each_pullback(
     results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
 ) -> list[Value | None]:
     """As `pullback`, where one of `wrt` may depend on another: such get sweeps of their own."""
@@ -191,16 +209,23 @@ def zeros(type: TensorType) -> Value:
     return term.zeros(type).value
 
 
-def _connected(wrt: Any, value: Value | None, disconnected: str) -> Expr | None:
+def connected(
+    wrt: Any, value: Value | None, disconnected: str, subject: str, type: TensorType | None = None
+) -> Expr | None:
+    """A derivative with respect to `wrt`, or what `disconnected` asks for where there is none.
+
+    `type`: of zeros, when it is not the type of `wrt`.
+    """
     if value is not None:
         return Expr(Operand(value))
     if disconnected == "none":
         return None
     if disconnected == "zero":
-        return Expr(Operand(zeros(value_of(wrt).type)))
+        return Expr(Operand(zeros(type or value_of(wrt).type)))
+    what = "expression" if type is not None else "cost"
     raise DisconnectedGradError(
         message(
-            "grad: the cost does not depend on this by a differentiable route",
+            f"{subject}: the {what} does not depend on this by a differentiable route",
             got=repr(wrt),
             where=here(),
             advice="disconnected='zero' or 'none', or leave it out of wrt",
@@ -210,9 +235,9 @@ def _connected(wrt: Any, value: Value | None, disconnected: str) -> Expr | None:
 
 def Rop(f: Any, wrt: Any, v: Any) -> Any:  # noqa: N802  (Theano's name)
     """The Jacobian of `f` times the vectors `v`: how f moves when wrt moves along v."""
-    results, single = _listed(f)
-    targets = [_differentiable(x, "Rop: wrt") for x in _listed(wrt)[0]]
-    given = _listed(v)[0]
+    results, single = listed(f)
+    targets = [differentiable(x, "Rop: wrt") for x in listed(wrt)[0]]
+    given = listed(v)[0]
     if len(given) != len(targets):
         raise ShapeError(
             message(
@@ -220,7 +245,7 @@ def Rop(f: Any, wrt: Any, v: Any) -> Any:  # noqa: N802  (Theano's name)
             )
         )
     along = [like(x, t.type, "Rop: v") for x, t in zip(given, targets, strict=True)]
-    values = [_differentiable(x, "Rop: f") for x in results]
+    values = [differentiable(x, "Rop: f") for x in results]
     found = pushforward(values, targets, along)
     made = [
         Expr(Operand(zeros(value.type) if moved is None else moved))
@@ -231,9 +256,9 @@ def Rop(f: Any, wrt: Any, v: Any) -> Any:  # noqa: N802  (Theano's name)
 
 def Lop(f: Any, wrt: Any, u: Any, disconnected: str = "zero") -> Any:  # noqa: N802  (Theano's name)
     """The vectors `u` times the Jacobian of `f` with respect to `wrt`."""
-    results, _ = _listed(f)
-    given = _listed(u)[0]
-    values = [_differentiable(x, "Lop: f") for x in results]
+    results, _ = listed(f)
+    given = listed(u)[0]
+    values = [differentiable(x, "Lop: f") for x in results]
     if len(given) != len(values):
         raise ShapeError(
             message(
@@ -241,13 +266,16 @@ def Lop(f: Any, wrt: Any, u: Any, disconnected: str = "zero") -> Any:  # noqa: N
             )
         )
     cotangents = [like(x, value.type, "Lop: u") for x, value in zip(given, values, strict=True)]
-    listed, single = _listed(wrt)
-    targets = [_differentiable(x, "Lop: wrt") for x in listed]
-    found = _each(values, cotangents, targets)
-    made = [_connected(x, value, disconnected) for x, value in zip(listed, found, strict=True)]
+    require_choice(disconnected, "Lop")
+    targets, single = listed(wrt)
+    over = [differentiable(x, "Lop: wrt") for x in targets]
+    found = each_pullback(values, cotangents, over)
+    made = [
+        connected(x, value, disconnected, "Lop") for x, value in zip(targets, found, strict=True)
+    ]
     return made[0] if single else type(wrt)(made)
 
 
-def _listed(x: Any) -> tuple[list[Any], bool]:
+def listed(x: Any) -> tuple[list[Any], bool]:
     """A list of expressions, and whether it was one alone."""
     return (list(x), False) if isinstance(x, list | tuple) else ([x], True)

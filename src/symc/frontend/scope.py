@@ -9,9 +9,10 @@ no scope and never expire.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from symc.ir.core import Value
 from symc.ir.locations import Location, here
 
 _current: ContextVar[Scope | None] = ContextVar("scope", default=None)
+_example: ContextVar[Mapping[str, int]] = ContextVar("example", default=MappingProxyType({}))
 
 
 class Scope:
@@ -64,6 +66,21 @@ def enter(label: str, *, lifts: bool = False) -> Iterator[Scope]:
     finally:
         scope.open = False
         _current.reset(token)
+
+
+@contextmanager
+def example(sizes: Mapping[str, int]) -> Iterator[None]:
+    """Trace for a call in which named sizes have these values, whatever later calls have."""
+    token = _example.set(sizes)
+    try:
+        yield
+    finally:
+        _example.reset(token)
+
+
+def example_sizes() -> Mapping[str, int]:
+    """Named sizes in the call that is being traced, for choices that change no result."""
+    return _example.get()
 
 
 @contextmanager
