@@ -105,6 +105,9 @@ from symc.frontend.gathering import (
     take,
     take_along_axis,
 )
+from symc.frontend.grad_check import (
+    check_grads,
+)
 from symc.frontend.gradients import (
     Lop,
     Rop,
@@ -203,6 +206,7 @@ from symc.ir.errors import (
     DisconnectedGradError,
     DomainError,
     DTypeError,
+    GradientMismatchError,
     MissingInputError,
     NonFiniteError,
     OpContractError,
@@ -234,6 +238,7 @@ __all__ = [
     "DomainError",
     "Expr",
     "Function",
+    "GradientMismatchError",
     "Jit",
     "Lop",
     "MissingInputError",
@@ -268,6 +273,7 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_to",
     "ceil",
+    "check_grads",
     "clip",
     "complex64",
     "complex128",

@@ -20,7 +20,13 @@ import numpy as np
 from symc.autodiff.batch import batched_values, repeated
 from symc.frontend import constraints, scope, trees
 from symc.frontend.dims import as_size
-from symc.frontend.entering import made_by, require_function, transformed
+from symc.frontend.entering import (
+    leaf_name,
+    made_by,
+    parameter_names,
+    require_function,
+    transformed,
+)
 from symc.frontend.expr import Expr, lift
 from symc.frontend.graft import fit
 from symc.frontend.operand import Operand, is_symbolic
@@ -52,7 +58,7 @@ def vmap(
         in_axes = tuple(in_axes)
     if not isinstance(in_axes, tuple):
         in_axes = as_axis(in_axes, "vmap: in_axes")
-    names = _parameters(f)
+    names = parameter_names(f)
 
     def batched(*args: Any, **kwargs: Any) -> Any:
         given = _Arguments(names, in_axes, args, kwargs)
@@ -96,23 +102,8 @@ class _Arguments:
         self.mapped: dict[int, _Mapped] = {}
         for number, (path, axis) in enumerate(zip(trees.paths(self.tree), axes, strict=True)):
             if axis is not None:
-                name = _name(path, names)
+                name = leaf_name(path, names)
                 self.mapped[number] = _mapped(self.leaves[number], axis, name)
-
-
-def _parameters(f: Callable[..., Any]) -> list[str]:
-    try:
-        return list(inspect.signature(f).parameters)
-    except (TypeError, ValueError):
-        return []
-
-
-def _name(path: tuple[Any, ...], names: Sequence[str]) -> str:
-    """The name of the leaf at `path` of `(args, kwargs)`."""
-    kind, first, *rest = path
-    if not kind:
-        first = names[first] if first < len(names) else f"args[{first}]"
-    return f"argument {first}" + "".join(f"[{part!r}]" for part in rest)
 
 
 def _mapped(leaf: Any, axis: int, name: str) -> _Mapped:

@@ -7,6 +7,7 @@ differentiated twice; and derivatives laid out in those trees again.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -96,6 +97,22 @@ def require_function(target: Any, subject: str) -> None:
         raise DTypeError(
             message(subject, got=type(target).__name__, expected="a function", where=here())
         )
+
+
+def parameter_names(f: Callable[..., Any]) -> list[str]:
+    """The names of a function's parameters; none where Python does not know them."""
+    try:
+        return list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def leaf_name(path: tuple[Any, ...], names: Sequence[str]) -> str:
+    """The name of the leaf at `path` of `(args, kwargs)`: `argument params['w']`."""
+    kind, first, *rest = path
+    if not kind:
+        first = names[first] if first < len(names) else f"args[{first}]"
+    return f"argument {first}" + "".join(f"[{part!r}]" for part in rest)
 
 
 def chosen_numbers(argnums: Argnums, count: int, subject: str) -> list[int]:

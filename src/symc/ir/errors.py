@@ -31,6 +31,10 @@ class DisconnectedGradError(SymcError, ValueError):
     """A derivative was asked for with respect to something the cost does not depend on."""
 
 
+class GradientMismatchError(OpContractError, AssertionError):
+    """`check_grads`: a derivative differs from differences of the function."""
+
+
 class DTypeError(SymcError, TypeError):
     """A dtype that the operation or the input does not take."""
 
