@@ -1,7 +1,7 @@
 # What nanobind cannot see: the types that are written against the C API.
 _runtime.__suffix__:
     \from typing import Any
-    \from collections.abc import Callable as Function
+    \from collections.abc import Callable as Function, Iterable
     class Callable:
         """Callable(miss=None, resolve=None): a compiled function."""
 
@@ -21,8 +21,14 @@ _runtime.__suffix__:
         def entries(self) -> tuple[Executable, ...]:
             """The executables, in the order in which they are tried."""
 
-        def add_entry(self, executable: Executable, structure: int, first: bool = True) -> None:
-            """Results: 0 a single array, 1 a tuple, 2 nothing."""
+        def add_entry(
+            self,
+            executable: Executable,
+            results: int | Tree,
+            first: bool = True,
+            arguments: Tree | None = None,
+        ) -> None:
+            """Results: 0 a single array, 1 a tuple, 2 nothing; arguments: None the inputs."""
 
         def remove_entry(self, executable: Executable) -> None:
             """LookupError when absent."""
@@ -43,6 +49,11 @@ _runtime.__suffix__:
 
         def release_memory(self) -> None:
             """Free arenas and kept result blocks."""
+
+    class Tree:
+        """The structure of nested containers: nodes (kind, count, *objects) in preorder."""
+
+        def __init__(self, nodes: Iterable[tuple[Any, ...]]) -> None: ...
 
     class Prepared:
         """A prepared call without arguments; made by Callable.bind."""

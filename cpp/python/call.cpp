@@ -43,12 +43,14 @@ public:
 
   void set(std::size_t i, PyObject *owned) noexcept { items_[i] = owned; }
 
-  [[nodiscard]] PyObject *hand_out(Structure structure) {
-    switch (structure) {
+  [[nodiscard]] PyObject *hand_out(const Request &r) {
+    switch (r.structure) {
     case Structure::Single:
       return std::exchange(items_[0], nullptr);
     case Structure::Tuple:
       return tuple();
+    case Structure::Nested:
+      return r.tree->build(items_.data());
     case Structure::None:
       break;
     }
@@ -216,7 +218,7 @@ bool try_call(Compiled &c, const Request &r, PyObject *&result) {
   Results results(c.outputs.size());
   make_results(c, r, frame, results);
   run(c, frame, r.repeat);
-  result = results.hand_out(r.structure);
+  result = results.hand_out(r);
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "compiled.h"
+#include "tree.h"
 
 namespace symc::python {
 
@@ -13,6 +14,7 @@ struct Request {
   std::size_t count = 0;
   std::int64_t repeat = 1;
   Structure structure = Structure::Single;
+  const Tree *tree = nullptr;      /* of Nested results */
   PyObject *const *outs = nullptr; /* arrays to write into, one per output */
 };
 

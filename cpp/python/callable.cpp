@@ -7,16 +7,11 @@
 
 #include "arrays.h"
 #include "call.h"
+#include "entry.h"
 #include "raise.h"
 
 namespace symc::python {
 namespace {
-
-struct Entry {
-  Ref executable;
-  Compiled *compiled;
-  Structure structure;
-};
 
 struct CallableObject {
   PyObject_HEAD
@@ -42,19 +37,29 @@ void remember(CallableObject *self, PyObject *executable) noexcept {
   Py_XDECREF(before);
 }
 
-/* -1 error, 0 no entry matches, 1 done. */
-int try_entries(CallableObject *self, Request request, PyObject *&result) noexcept {
-  for (std::size_t i = 0; i < self->entries->size(); ++i) {
-    const Entry &entry = (*self->entries)[i];
-    const Ref alive = Ref::borrow(entry.executable.get());
-    request.structure = entry.structure;
-    const int outcome = call(*entry.compiled, request, result);
-    if (outcome != 0) {
-      remember(self, alive.get());
-      return outcome;
+/* A new reference; null without a Python error when no entry matches.  Any Python code may run: an
+   entry is not read after its call. */
+PyObject *try_entries(CallableObject *self, const Given &given, std::int64_t repeat = 1) noexcept {
+  return guarded([&]() -> PyObject * {
+    Inputs inputs(given);
+    for (std::size_t i = 0; i < self->entries->size(); ++i) {
+      if (!inputs.have((*self->entries)[i].arguments)) {
+        continue;
+      }
+      const Entry &entry = (*self->entries)[i];
+      const Ref alive = Ref::borrow(entry.executable.get());
+      const Ref results = Ref::borrow(entry.results.get());
+      Request request{.repeat = repeat, .structure = entry.structure};
+      inputs.put(entry.arguments, request);
+      request.tree = results ? tree_of(results.get()) : nullptr;
+      PyObject *result = nullptr;
+      if (call(*entry.compiled, request, result) != 0) {
+        remember(self, alive.get());
+        return result;
+      }
     }
-  }
-  return 0;
+    return nullptr;
+  });
 }
 
 /* Positional and keyword arguments of a vectorcall as a tuple and a dict. */
@@ -81,6 +86,10 @@ PyObject *no_entry() {
   return nullptr;
 }
 
+PyObject *or_no_entry(PyObject *result) {
+  return result != nullptr || PyErr_Occurred() != nullptr ? result : no_entry();
+}
+
 PyObject *ask(PyObject *callback, PyObject *const *args, Py_ssize_t count, PyObject *names) {
   if (callback == nullptr) {
     return no_entry();
@@ -97,14 +106,12 @@ PyObject *vectorcall(PyObject *object, PyObject *const *args, std::size_t flags,
                      PyObject *names) noexcept {
   CallableObject *self = self_of(object);
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
-  if (names == nullptr || PyTuple_GET_SIZE(names) == 0) {
-    PyObject *result = nullptr;
-    const int outcome = try_entries(self, {args, static_cast<std::size_t>(count)}, result);
-    if (outcome != 0) {
-      return outcome < 0 ? nullptr : result;
-    }
+  if (names != nullptr && PyTuple_GET_SIZE(names) == 0) {
+    names = nullptr;
   }
-  return ask(self->miss, args, count, names);
+  PyObject *result = try_entries(self, {args, static_cast<std::size_t>(count), names});
+  return result != nullptr || PyErr_Occurred() != nullptr ? result
+                                                          : ask(self->miss, args, count, names);
 }
 
 /* Arguments that match an entry: as given, or as `resolve` converts them. */
@@ -127,9 +134,7 @@ public:
     return true;
   }
 
-  [[nodiscard]] Request request(std::int64_t repeat) const { return {args_, count_, repeat}; }
-  [[nodiscard]] std::size_t count() const noexcept { return count_; }
-  [[nodiscard]] PyObject *const *args() const noexcept { return args_; }
+  [[nodiscard]] Given given() const noexcept { return {args_, count_}; }
 
 private:
   PyObject *const *args_;
@@ -152,51 +157,51 @@ PyObject *call_n(PyObject *object, PyObject *const *args, Py_ssize_t count) noex
     return nullptr;
   }
   Matched matched(args + 1, static_cast<std::size_t>(count - 1));
-  PyObject *result = nullptr;
-  int outcome = try_entries(self, matched.request(n), result);
-  if (outcome == 0) {
-    if (!matched.resolve(self)) {
-      return nullptr;
-    }
-    outcome = try_entries(self, matched.request(n), result);
+  PyObject *result = try_entries(self, matched.given(), n);
+  if (result != nullptr || PyErr_Occurred() != nullptr) {
+    return result;
   }
-  return outcome == 0 ? no_entry() : outcome < 0 ? nullptr : result;
+  if (!matched.resolve(self)) {
+    return nullptr;
+  }
+  return or_no_entry(try_entries(self, matched.given(), n));
 }
 
 PyObject *call_matching(PyObject *object, PyObject *const *args, Py_ssize_t count) noexcept {
-  PyObject *result = nullptr;
-  const Request request{args, static_cast<std::size_t>(count)};
-  const int outcome = try_entries(self_of(object), request, result);
-  return outcome == 0 ? no_entry() : outcome < 0 ? nullptr : result;
+  return or_no_entry(try_entries(self_of(object), {args, static_cast<std::size_t>(count)}));
 }
 
-const Entry *matching_entry(CallableObject *self, const Matched &matched) {
-  for (const Entry &entry : *self->entries) {
-    Arguments arguments(entry.compiled->vm);
-    if (entry.compiled->matches(matched.args(), matched.count(), arguments)) {
-      return &entry;
+/* A Prepared of the first entry that matches; null without a Python error when none does. */
+PyObject *bind_matching(CallableObject *self, const Given &given, PyObject *out) {
+  Inputs inputs(given);
+  for (std::size_t i = 0; i < self->entries->size(); ++i) {
+    if (!inputs.have((*self->entries)[i].arguments)) {
+      continue;
     }
+    const Entry &entry = (*self->entries)[i];
+    Request request;
+    inputs.put(entry.arguments, request);
+    Arguments arguments(entry.compiled->vm);
+    if (!entry.compiled->matches(request.args, request.count, arguments)) {
+      continue;
+    }
+    Ref tuple;
+    Ref unused;
+    if (!pack(request.args, static_cast<Py_ssize_t>(request.count), nullptr, tuple, unused)) {
+      return nullptr;
+    }
+    return prepare(entry.executable.get(), {entry.structure, entry.results.get()}, tuple.get(),
+                   out);
   }
   return nullptr;
 }
 
 PyObject *bind_arguments(CallableObject *self, Matched &matched, PyObject *out) {
-  const Entry *entry = matching_entry(self, matched);
-  if (entry == nullptr) {
-    if (!matched.resolve(self)) {
-      return nullptr;
-    }
-    entry = matching_entry(self, matched);
+  PyObject *made = bind_matching(self, matched.given(), out);
+  if (made != nullptr || PyErr_Occurred() != nullptr) {
+    return made;
   }
-  if (entry == nullptr) {
-    return no_entry();
-  }
-  Ref tuple;
-  Ref unused;
-  if (!pack(matched.args(), static_cast<Py_ssize_t>(matched.count()), nullptr, tuple, unused)) {
-    return nullptr;
-  }
-  return prepare(entry->executable.get(), static_cast<int>(entry->structure), tuple.get(), out);
+  return matched.resolve(self) ? or_no_entry(bind_matching(self, matched.given(), out)) : nullptr;
 }
 
 PyObject *bind(PyObject *object, PyObject *args, PyObject *kwargs) noexcept {
@@ -213,27 +218,27 @@ PyObject *bind(PyObject *object, PyObject *args, PyObject *kwargs) noexcept {
 }
 
 PyObject *add_entry(PyObject *object, PyObject *args, PyObject *kwargs) noexcept {
-  static const char *const names[] = {"executable", "structure", "first", nullptr};
+  static const char *const names[] = {"executable", "results", "first", "arguments", nullptr};
   PyObject *executable = nullptr;
-  int structure = 0;
+  PyObject *results = nullptr;
   int first = 1;
-  if (PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|p", const_cast<char **>(names), &executable,
-                                  &structure, &first) == 0) {
+  PyObject *arguments = Py_None;
+  if (PyArg_ParseTupleAndKeywords(args, kwargs, "OO|pO", const_cast<char **>(names), &executable,
+                                  &results, &first, &arguments) == 0) {
     return nullptr;
   }
   Compiled *compiled = compiled_of(executable);
   if (compiled == nullptr) {
     return nullptr;
   }
-  const bool single = structure == static_cast<int>(Structure::Single);
-  if (structure < 0 || structure > 2 || (single && compiled->outputs.size() != 1)) {
-    PyErr_SetString(PyExc_ValueError, "structure does not fit the executable's outputs");
-    return nullptr;
-  }
   return guarded([&]() -> PyObject * {
+    Entry entry(executable, *compiled);
+    entry.set_results(results);
+    if (arguments != Py_None) {
+      entry.set_arguments(arguments);
+    }
     std::vector<Entry> &entries = *self_of(object)->entries;
-    entries.insert(first != 0 ? entries.begin() : entries.end(),
-                   {Ref::borrow(executable), compiled, static_cast<Structure>(structure)});
+    entries.insert(first != 0 ? entries.begin() : entries.end(), std::move(entry));
     Py_RETURN_NONE;
   });
 }
@@ -242,7 +247,7 @@ PyObject *remove_entry(PyObject *object, PyObject *executable) noexcept {
   std::vector<Entry> &entries = *self_of(object)->entries;
   for (auto it = entries.begin(); it != entries.end(); ++it) {
     if (it->executable.get() == executable) {
-      const Ref removed = std::move(it->executable);
+      const Entry removed = std::move(*it);
       entries.erase(it);
       Py_RETURN_NONE;
     }
@@ -340,6 +345,8 @@ int traverse(PyObject *object, visitproc visit, void *arg) noexcept {
   if (self->entries != nullptr) {
     for (const Entry &entry : *self->entries) {
       Py_VISIT(entry.executable.get());
+      Py_VISIT(entry.arguments.get());
+      Py_VISIT(entry.results.get());
     }
   }
   return 0;
@@ -375,7 +382,9 @@ template <class Function> PyCFunction method(Function function) noexcept {
 
 PyMethodDef methods[] = {
     {"add_entry", method(add_entry), METH_VARARGS | METH_KEYWORDS,
-     "add_entry(executable, structure, first=True): 0 single array, 1 tuple, 2 nothing."},
+     "add_entry(executable, results, first=True, arguments=None): results are 0 a single array, 1 "
+     "a "
+     "tuple, 2 nothing, or a Tree; arguments are the inputs, or a Tree of them."},
     {"remove_entry", remove_entry, METH_O, "remove_entry(executable); LookupError when absent."},
     {"clear_entries", clear_entries, METH_NOARGS, "Remove every entry."},
     {"call_matching", method(call_matching), METH_FASTCALL,
@@ -424,7 +433,9 @@ PyType_Spec specification = {"symc._runtime.Callable", static_cast<int>(sizeof(C
 bool add_callable_types(PyObject *module) noexcept {
   const Ref type(PyType_FromSpec(&specification));
   PyTypeObject *prepared = make_prepared_type();
-  return type && prepared != nullptr &&
+  PyTypeObject *tree = make_tree_type();
+  return type && prepared != nullptr && tree != nullptr &&
+         PyModule_AddObjectRef(module, "Tree", reinterpret_cast<PyObject *>(tree)) == 0 &&
          PyModule_AddObjectRef(module, "Callable", type.get()) == 0 &&
          PyModule_AddObjectRef(module, "Prepared", reinterpret_cast<PyObject *>(prepared)) == 0;
 }

@@ -65,7 +65,7 @@ struct OutputRule {
 };
 
 /* How results are handed out. */
-enum class Structure : int { Single = 0, Tuple = 1, None = 2 };
+enum class Structure : int { Single = 0, Tuple = 1, None = 2, Nested = 3 };
 
 /* What the inputs of one call are, once they match.  Scalars are converted into `scalars`. */
 struct Arguments {

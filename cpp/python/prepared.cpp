@@ -18,7 +18,8 @@ struct PreparedObject {
   PyObject *args; /* tuple */
   PyObject *outs; /* tuple of arrays, or null */
   PyObject *out;  /* what the caller gave and gets back, or null */
-  int structure;
+  PyObject *tree; /* of Nested results, or null */
+  Structure structure;
 };
 
 PyTypeObject *prepared_type = nullptr;
@@ -37,7 +38,8 @@ PyObject *vectorcall(PyObject *object, PyObject *const *, std::size_t flags,
     return nullptr;
   }
   Request request{items(self->args), static_cast<std::size_t>(PyTuple_GET_SIZE(self->args))};
-  request.structure = static_cast<Structure>(self->structure);
+  request.structure = self->structure;
+  request.tree = self->tree == nullptr ? nullptr : tree_of(self->tree);
   request.outs = self->outs == nullptr ? nullptr : items(self->outs);
   PyObject *result = nullptr;
   const int outcome = call(*self->compiled, request, result);
@@ -83,10 +85,25 @@ void check_overlap(std::size_t i, PyObject *out, PyObject *others, const char *w
   }
 }
 
+/* The parts of `out` in the order of the results. */
+Ref listed(Form form, PyObject *out) {
+  if (form.structure == Structure::Single) {
+    return Ref(PyTuple_Pack(1, out));
+  }
+  if (form.structure != Structure::Nested) {
+    return Ref(PySequence_Tuple(out));
+  }
+  const Tree *tree = tree_of(form.tree);
+  Leaves leaves(tree->leaves());
+  if (!tree->gather(out, leaves)) {
+    throw Error(ErrorKind::Value, "out has not the structure of the results");
+  }
+  return leaves.tuple();
+}
+
 /* The arrays to write into, checked against the outputs, the arguments and each other. */
-Ref checked_outs(const Compiled &c, int structure, PyObject *args, PyObject *out) {
-  const bool single = structure == static_cast<int>(Structure::Single);
-  Ref outs(single ? PyTuple_Pack(1, out) : PySequence_Tuple(out));
+Ref checked_outs(const Compiled &c, Form form, PyObject *args, PyObject *out) {
+  Ref outs = listed(form, out);
   if (!outs) {
     throw PythonError{};
   }
@@ -118,6 +135,7 @@ int traverse(PyObject *object, visitproc visit, void *arg) noexcept {
   Py_VISIT(self_of(object)->args);
   Py_VISIT(self_of(object)->outs);
   Py_VISIT(self_of(object)->out);
+  Py_VISIT(self_of(object)->tree);
   return 0;
 }
 
@@ -128,6 +146,7 @@ void destroy(PyObject *object) noexcept {
   Py_XDECREF(self_of(object)->args);
   Py_XDECREF(self_of(object)->outs);
   Py_XDECREF(self_of(object)->out);
+  Py_XDECREF(self_of(object)->tree);
   type->tp_free(object);
   Py_DECREF(type);
 }
@@ -158,7 +177,7 @@ PyTypeObject *make_prepared_type() noexcept {
   return prepared_type;
 }
 
-PyObject *prepare(PyObject *executable, int structure, PyObject *args, PyObject *out) noexcept {
+PyObject *prepare(PyObject *executable, Form form, PyObject *args, PyObject *out) noexcept {
   return guarded([&]() -> PyObject * {
     Compiled *compiled = compiled_of(executable);
     if (compiled == nullptr) {
@@ -166,7 +185,7 @@ PyObject *prepare(PyObject *executable, int structure, PyObject *args, PyObject 
     }
     Ref outs;
     if (out != nullptr) {
-      outs = checked_outs(*compiled, structure, args, out);
+      outs = checked_outs(*compiled, form, args, out);
     }
     PyObject *object = prepared_type->tp_alloc(prepared_type, 0);
     if (object == nullptr) {
@@ -179,7 +198,8 @@ PyObject *prepare(PyObject *executable, int structure, PyObject *args, PyObject 
     self->args = Py_NewRef(args);
     self->outs = outs.release();
     self->out = Py_XNewRef(out);
-    self->structure = structure;
+    self->tree = Py_XNewRef(form.tree);
+    self->structure = form.structure;
     return object;
   });
 }

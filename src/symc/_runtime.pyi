@@ -1,6 +1,6 @@
 """The native runtime of symc."""
 
-from collections.abc import Callable as Function, Sequence
+from collections.abc import Callable as Function, Iterable, Sequence
 from typing import Any
 
 import numpy
@@ -74,8 +74,14 @@ class Callable:
     def entries(self) -> tuple[Executable, ...]:
         """The executables, in the order in which they are tried."""
 
-    def add_entry(self, executable: Executable, structure: int, first: bool = True) -> None:
-        """Results: 0 a single array, 1 a tuple, 2 nothing."""
+    def add_entry(
+        self,
+        executable: Executable,
+        results: int | Tree,
+        first: bool = True,
+        arguments: Tree | None = None,
+    ) -> None:
+        """Results: 0 a single array, 1 a tuple, 2 nothing; arguments: None the inputs."""
 
     def remove_entry(self, executable: Executable) -> None:
         """LookupError when absent."""
@@ -96,6 +102,11 @@ class Callable:
 
     def release_memory(self) -> None:
         """Free arenas and kept result blocks."""
+
+class Tree:
+    """The structure of nested containers: nodes (kind, count, *objects) in preorder."""
+
+    def __init__(self, nodes: Iterable[tuple[Any, ...]]) -> None: ...
 
 class Prepared:
     """A prepared call without arguments; made by Callable.bind."""

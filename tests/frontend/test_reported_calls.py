@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 
 import numpy as np
+import optree
 import pytest
 
 import symc as sc
@@ -159,8 +160,24 @@ def test_how_often_call_n_calls(make: Callable[[], sc.Function]) -> None:
     assert f.call_n(np.int64(2), X).tolist() == [2, 2, 2]
 
 
+class Wary:
+    """A registered container that takes numbers and arrays alone."""
+
+    def __init__(self, inner: object) -> None:
+        if not isinstance(inner, np.ndarray | sc.Expr):
+            raise TypeError("not an array")
+        self.inner = inner
+
+
+optree.register_pytree_node(
+    Wary, lambda box: ((box.inner,), None), lambda _, children: Wary(*children), namespace="symc"
+)
+
+
 def test_prepared_calls_of_what_native_calls_cannot_form() -> None:
-    f = sc.jit(lambda x: {"a": x})
+    f = sc.jit(lambda x: Wary(x))
+    assert f(X).inner.tolist() == X.tolist()
+    assert sc.jit(lambda box: box.inner + 1)(Wary(X)).tolist() == (X + 1).tolist()
     for call in (lambda: f.bind(X), lambda: f.call_n(2, X)):
         with pytest.raises(sc.UnsupportedError, match=r"test_reported_calls\.py"):
             call()

@@ -30,7 +30,7 @@ from symc.ir.errors import (
 from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.program import Accept
-from symc.runtime.executable import Callable, Structure
+from symc.runtime.executable import Callable, Structure, Tree
 
 if TYPE_CHECKING:
     from symc.compile import Compiled
@@ -54,10 +54,13 @@ class Loaded:
             i for i, info in enumerate(traced.entry.inputs) if not info.accept & Accept.ARRAY
         ]
 
-    def register(self, target: Callable, structure: Structure) -> None:
-        """Let calls of `target` run this program without any Python."""
+    def register(
+        self, target: Callable, results: Structure | Tree, arguments: Tree | None = None
+    ) -> None:
+        """Let calls of `target` run this program without any Python; its inputs are the arguments,
+        or their leaves."""
         if not self.compiled.checks_numbers:
-            target.add_entry(self.compiled.executable, structure)
+            target.add_entry(self.compiled.executable, results, arguments=arguments)
         self._targets.append(ref(target))
 
     def unregister(self) -> None:

@@ -2,15 +2,14 @@
 
 before: a Python function over pytrees of arrays.  after: a `Jit` that traces it once per signature
 (structure, dtypes, ranks, static arguments) and specialises on sizes as `specialise` says.  Calls
-with nothing but positional ndarrays of a known signature run without any Python; the rest comes to
-`_miss`.
+whose leaves are ndarrays and Python numbers of a known signature run without any Python, but that
+of registered containers; the rest comes to `_miss`.
 
 Called on symbolic values, or inside a trace, the function is inlined.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -34,7 +33,6 @@ from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.types import TensorType
-from symc.runtime.executable import Callable as NativeCallable
 
 
 def jit(
@@ -104,31 +102,10 @@ class Variant:
 
 @dataclass(slots=True)
 class Family:
-    """Everything of one signature: where its leaves stand, and its variants.
-
-    `runner` runs any of them on leaves that need no conversion, as long as all have results of one
-    structure, `tree`.
-    """
+    """Everything of one signature: where its leaves stand, and its variants."""
 
     places: list[LeafPlace]
     specialiser: Specialiser[Variant]
-    runner: NativeCallable | None
-    tree: Structure | None = None
-
-    def run(self, leaves: Sequence[Any]) -> Any:
-        """The results; LookupError when no variant takes the leaves as they are."""
-        if self.runner is None or self.tree is None:
-            raise LookupError
-        return trees.unflatten(self.tree, self.runner.call_matching(*leaves))
-
-    def add(self, variant: Variant, loaded: backend.Loaded) -> None:
-        """Let `runner` run one more variant."""
-        if self.tree is None:
-            self.tree = variant.trace.tree
-        if self.tree != variant.trace.tree:
-            self.runner = None
-        if self.runner is not None:
-            loaded.register(self.runner, backend.TUPLE)
 
 
 class Jit(Inspectable):
@@ -142,7 +119,6 @@ class Jit(Inspectable):
         self.trust_input = options.trust_input
         self._signature = Signature(fn, choices)
         self._families: dict[Hashable, Family] = {}
-        self._latest: dict[Structure, Family] = {}
         self._shown: Variant | None = None
         self._lock = RLock()
 
@@ -175,7 +151,7 @@ class Jit(Inspectable):
         show that program."""
         given, tree = trees.flatten(self._signature.marked(args, kwargs))
         leaves = [example(leaf) for leaf in given]
-        call = Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, given))
+        call = Call(leaves, tree, tuple(map(_kind, leaves)))
         with self._lock:
             family, arrays = self._family(call)
             if any(isinstance(leaf, Spec) and _named(leaf) for leaf in given):
@@ -189,7 +165,9 @@ class Jit(Inspectable):
     def serving(self, args: tuple[Any, ...]) -> Serving:
         arrays, variant = self._prepared(self._read(args, {}))
         assert variant.loaded is not None
-        return Serving(variant.loaded, arrays, variant.trace.tree.is_leaf())
+        tree = variant.trace.tree
+        nested = None if trees.is_tuple(tree) else tree
+        return Serving(variant.loaded, arrays, tree.is_leaf(), nested)
 
     def variants(self) -> list[str]:
         """One line per compiled program: the types that it takes."""
@@ -206,42 +184,24 @@ class Jit(Inspectable):
     def _miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if scope.current() is not None:
             return self._inlined(args, kwargs)
-        marked = self._signature.marked(args, kwargs, trusted=self.trust_input)
-        leaves, tree = trees.flatten(marked)
-        latest = self._latest.get(tree)
-        if latest is not None and set(map(type, leaves)) == ARRAYS_ALONE:
-            # Native code compares every leaf, so the kinds need not be read first.
-            try:
-                return latest.run(leaves)
-            except LookupError as error:
-                if isinstance(error, IndexError):
-                    raise
-        call = Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, leaves))
-        return self._inlined(args, kwargs) if SYMBOLIC in call.kinds else self._run(call)
-
-    def _run(self, call: Call) -> Any:
-        """The results of a call on concrete arguments."""
-        family = self._families.get((call.tree, call.kinds))
-        if family is not None:
-            self._latest[call.tree] = family
-            try:
-                return family.run(call.leaves)
-            except LookupError as error:
-                if isinstance(error, IndexError):
-                    raise
+        call = self._read(args, kwargs)
+        if SYMBOLIC in call.kinds:
+            return self._inlined(args, kwargs)
         arrays, variant = self._prepared(call)
         return variant.run(arrays)
 
     def _resolve(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        arrays, variant = self._prepared(self._read(args, kwargs))
+        call = self._read(args, kwargs)
+        arrays, variant = self._prepared(call)
         if variant.loaded is not None:
             variant.loaded.require_native()
-        return tuple(arrays)
+        converted, _ = trees.unflatten(call.tree, arrays)
+        return tuple(map(tracing.unwrapped, converted))
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         marked = self._signature.marked(args, kwargs, trusted=self.trust_input)
         leaves, tree = trees.flatten(marked)
-        return Call(leaves, tree, tuple(map(_kind, leaves)), _flat(args, kwargs, leaves))
+        return Call(leaves, tree, tuple(map(_kind, leaves)))
 
     def _inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function's own results over symbolic arguments, which stay as they are outside."""
@@ -272,32 +232,31 @@ class Jit(Inspectable):
         return family, arrays
 
     def _new_family(self, call: Call, places: list[LeafPlace], leaves: tuple[Leaf, ...]) -> Family:
+        flat = trees.is_flat(call.tree)
+        arguments = None if flat else trees.native(call.tree)
+
         def ready(variant: Variant, loaded: backend.Loaded) -> None:
-            structure = tracing.structure_of(variant.trace.tree)
-            if call.flat and structure is not None:
-                loaded.register(self, structure)
-            family.add(variant, loaded)
+            results = tracing.structure_of(variant.trace.tree)
+            if results is not None and (flat or arguments is not None):
+                loaded.register(self, results, arguments)
 
         def trace(types: tuple[TensorType, ...]) -> Variant:
             made = tracing.trace(self.fn, call.tree, leaves, places, types)
             return Variant(made, self.options, ready)
 
-        family = Family(places, Specialiser(leaves, trace), NativeCallable())
-        return family
+        return Family(places, Specialiser(leaves, trace))
 
 
 SYMBOLIC: Final = "symbolic"
-ARRAYS_ALONE: Final = {np.ndarray}
 
 
 @dataclass(slots=True)
 class Call:
-    """The arguments of one call: leaves, structure, kinds; `flat`: the leaves are the arguments."""
+    """The arguments of one call."""
 
     leaves: list[Any]
     tree: Structure
     kinds: tuple[Hashable, ...]
-    flat: bool
 
 
 def _kind(leaf: Any) -> Hashable:
@@ -310,11 +269,6 @@ def _kind(leaf: Any) -> Hashable:
         return SYMBOLIC
     array = as_array(leaf, "argument")
     return (array.dtype, array.ndim)
-
-
-def _flat(args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> bool:
-    """Whether the leaves are the arguments."""
-    return not kwargs and len(args) == len(leaves) and all(map(operator.is_, args, leaves))
 
 
 def _named(spec: Spec) -> bool:

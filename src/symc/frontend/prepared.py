@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.frontend import backend
+from symc.frontend import backend, trees
 from symc.frontend.spec import short_name
+from symc.frontend.trees import Structure
 from symc.ir.dims import substitute
 from symc.ir.errors import (
     DomainError,
@@ -31,11 +32,13 @@ from symc.ir.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The program for some arguments, those, and whether its result is a single array."""
+    """The program for some arguments, those, whether its result is a single array, and the tree of
+    results that are neither that nor a tuple."""
 
     loaded: backend.Loaded
     arrays: Sequence[np.ndarray]
     single: bool
+    tree: Structure | None = None
 
     @property
     def title(self) -> str:
@@ -57,16 +60,29 @@ class Serving:
 def check_out(serving: Serving, out: Any) -> None:
     """Compare `out` with the results: DTypeError, ShapeError, DomainError for their number."""
     subject = f"{serving.title}: bind: out"
-    if not serving.single and not isinstance(out, list | tuple):
-        got = type(out).__name__
-        raise DTypeError(message(subject, got=got, expected="a tuple of arrays", where=here()))
-    outs = [out] if serving.single else list(out)
     types = serving.results()
-    if len(outs) != len(types):
-        expected = f"{len(types)}, one per result"
-        raise DomainError(message(subject, got=len(outs), expected=expected, where=here()))
+    outs = _listed(serving, out, len(types), subject)
     for number, (array, wanted) in enumerate(zip(outs, types, strict=True)):
         _check_one(array, wanted, subject if serving.single else f"{subject} of result {number}")
+
+
+def _listed(serving: Serving, out: Any, count: int, subject: str) -> list[Any]:
+    """The parts of `out`, one per result."""
+    if serving.single:
+        return [out]
+    if serving.tree is not None:
+        leaves, tree = trees.flatten(out)
+        if tree != serving.tree:
+            raise DomainError(message(subject, got=tree, expected=serving.tree, where=here()))
+        return leaves
+    if not isinstance(out, list | tuple):
+        got = type(out).__name__
+        raise DTypeError(message(subject, got=got, expected="a tuple of arrays", where=here()))
+    outs = list(out)
+    if len(outs) != count:
+        expected = f"{count}, one per result"
+        raise DomainError(message(subject, got=len(outs), expected=expected, where=here()))
+    return outs
 
 
 def _check_one(array: Any, wanted: TensorType, subject: str) -> None:
@@ -108,8 +124,8 @@ def unmatched(serving: Serving) -> SymcError:
     return UnsupportedError(
         message(
             f"{serving.title}: bind or call_n",
-            got="arguments or results that are nested or not arrays",
-            expected="arrays as arguments, one array or a tuple of arrays as result",
+            got="arguments or results in containers that cannot be formed from leaves of any kind",
+            expected="arrays, and containers whose registered functions only put leaves together",
             where=here(),
             advice="call it as a function",
         )

@@ -24,7 +24,7 @@ from symc.ir.core import Node, Value, reachable
 from symc.ir.entry import InputInfo
 from symc.ir.program import Accept
 from symc.ir.types import BOOL, F64, I32, I64, TensorType
-from symc.runtime.executable import Structure
+from symc.runtime.executable import Structure, Tree
 
 _WEAK_ACCEPT = {BOOL: Accept.BOOL, I32: Accept.INT, I64: Accept.INT, F64: Accept.FLOAT}
 
@@ -101,10 +101,10 @@ def _accept(type: TensorType, leaf: Leaf) -> int:
     return _WEAK_ACCEPT[type.dtype] if leaf.weak else Accept.ARRAY
 
 
-def structure_of(tree: trees.Structure) -> Structure | None:
+def structure_of(tree: trees.Structure) -> Structure | Tree | None:
     """How native calls hand out results of this form; None when only Python can form it."""
     if tree.is_leaf():
         return Structure.SINGLE
-    if tree.type is tuple and all(child.is_leaf() for child in tree.children()):
+    if trees.is_tuple(tree):
         return Structure.TUPLE
-    return Structure.NONE if tree.type is type(None) else None
+    return Structure.NONE if tree.type is type(None) else trees.native(tree)

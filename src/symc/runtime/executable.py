@@ -14,12 +14,22 @@ from enum import IntEnum
 
 import numpy as np
 
-from symc._runtime import Callable, Executable, Prepared, State
+from symc._runtime import Callable, Executable, Prepared, State, Tree
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.program import Accept, Input, Program, SizeExpr, SizeOp
 from symc.runtime.encode import encode
 
-__all__ = ["Callable", "Executable", "Prepared", "State", "Structure", "check", "load"]
+__all__ = [
+    "Callable",
+    "Executable",
+    "Node",
+    "Prepared",
+    "State",
+    "Structure",
+    "Tree",
+    "check",
+    "load",
+]
 
 
 class Structure(IntEnum):
@@ -28,6 +38,19 @@ class Structure(IntEnum):
     SINGLE = 0
     TUPLE = 1
     NONE = 2
+
+
+class Node(IntEnum):
+    """The kinds of nodes of a `Tree`, as cpp/python/tree.h numbers them."""
+
+    LEAF = 0
+    NONE = 1
+    TUPLE = 2
+    LIST = 3
+    DICT = 4
+    RECORD = 5
+    CUSTOM = 6
+    STATIC = 7
 
 
 def load(
