@@ -54,7 +54,7 @@ def infer(
     op: Op, types: Sequence[TensorType], attrs: Attrs, regions: tuple[Function, ...] = ()
 ) -> tuple[TensorType, ...]:
     """Result types of `op`, checked to be sizes that exist."""
-    if len(regions) != op.regions:
+    if len(regions) != op.regions and (op.regions >= 0 or not regions):
         raise ShapeError(message(f"{op.name}: regions", got=len(regions), expected=op.regions))
     if op.infer_regions is not None:
         results = op.infer_regions(types, attrs, regions)

@@ -1,0 +1,133 @@
+"""`scan`: a body run once per step, with values carried from step to step.
+
+Operands stand in three groups: `consts | carries | xs`.  The region takes the same three, each x
+without its leading axis, and then the number of the step (an i64 scalar); it gives the new carries
+and then the ys.  Results: the last carries, and each y stacked along a new leading axis.
+`reverse`: step t, for t = length - 1 ... 0, reads xs[t] and writes ys[t].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from symc.ir import term
+from symc.ir.build import apply
+from symc.ir.core import Attrs, Function, Node
+from symc.ir.dims import Size
+from symc.ir.errors import ShapeError, message
+from symc.ir.ops import regions
+from symc.ir.ops.loop_groups import Groups, groups, read_groups
+from symc.ir.ops.record import Arrays, BatchContext, EvaluateContext, Kind, Modes, Op, Samples
+from symc.ir.ops.regions import Placed, Types
+from symc.ir.ops.scan_modes import pull, push
+from symc.ir.types import I64, TensorType
+
+if TYPE_CHECKING:
+    from symc.ir.term import Term
+
+
+def stacked(type: TensorType, length: Size) -> TensorType:
+    """The type of `length` values of `type` along a new leading axis."""
+    return type.with_shape((length, *type.shape))
+
+
+def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[TensorType, ...]:
+    (body,) = inner
+    parts = read_groups(len(types), attrs)
+    consts, carries, xs = parts.split(types)
+    for x in xs:
+        if not x.rank or x.shape[0] != parts.length:
+            raise ShapeError(
+                message("scan: a sequence", got=x, expected=f"leading axis {parts.length}")
+            )
+    step = [x.with_shape(x.shape[1:]) for x in xs]
+    wanted = [*consts, *carries, *step, TensorType(I64, ())]
+    found = [param.type for param in body.params]
+    if found != wanted:
+        raise ShapeError(message(f"scan: params of {body.name}", got=found, expected=wanted))
+    results = [result.type for result in body.results]
+    if results[: parts.carries] != carries:
+        raise ShapeError(
+            message("scan: the carries change type", got=results[: parts.carries], expected=carries)
+        )
+    ys = [stacked(type, parts.length) for type in results[parts.carries :]]
+    return (*carries, *ys)
+
+
+def _evaluate(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node) -> Arrays:
+    parts = groups(node)
+    (body,) = node.regions
+    consts, carries, xs = parts.split(arrays)
+    (length,) = context.sizes((parts.length,))
+    ys = [
+        np.zeros(context.shape(result.type), result.type.dtype)
+        for result in node.results[parts.carries :]
+    ]
+    steps = range(length)
+    for t in reversed(steps) if parts.reverse else steps:
+        number = np.array(t, np.int64)
+        found = context.run(body, [*consts, *carries, *(x[t] for x in xs), number])
+        carries = list(found[: parts.carries])
+        for y, row in zip(ys, found[parts.carries :], strict=True):
+            y[t] = row
+    return (*carries, *ys)
+
+
+def _batched(
+    context: BatchContext, node: Node, operands: Sequence[Term], axes: Sequence[int | None]
+) -> Placed:
+    """The scan of the batched body: a carry gets the batch axis when some step gives it one."""
+    parts = groups(node)
+    (body,) = node.regions
+    marks = [axis is not None for axis in axes]
+    consts, carries, xs = parts.split(marks)
+    while True:
+        region, has_axis = context.function(
+            body,
+            [*consts, *carries, *xs, False],
+            [*carries, *(False,) * (len(node.results) - parts.carries)],
+        )
+        found = list(has_axis[: parts.carries])
+        if found == carries:
+            break
+        carries = found
+    moved = []
+    for number, (x, axis) in enumerate(zip(operands, axes, strict=True)):
+        moved.append(_placed(x, axis, number, parts, carries, context.size).value)
+    made = apply(node.op, moved, node.attrs, regions=(region,))
+    places = [0 if mark else None for mark in carries]
+    places += [1 if mark else None for mark in has_axis[parts.carries :]]
+    return [(term.Term(r), place) for r, place in zip(made.results, places, strict=True)]
+
+
+def _placed(
+    x: Term, axis: int | None, number: int, parts: Groups, carries: Sequence[bool], size: Size
+) -> Term:
+    """An operand with its batch axis where the batched body wants it."""
+    first = parts.consts
+    if first <= number < first + parts.carries and carries[number - first] and axis is None:
+        return x.broadcast((size, *x.shape), range(1, x.rank + 1))
+    if axis is None:
+        return x
+    return x.move_axis(axis, 1 if number >= first + parts.carries else 0)
+
+
+SCAN: Final = Op(
+    "scan",
+    Kind.CONTROL,
+    None,
+    lambda types, attrs: regions.no_region("scan", 1),
+    _evaluate,
+    Samples(
+        (),
+        errors=(((), {"carries": 0, "xs": 0, "length": 1, "reverse": False}, ShapeError),),
+    ),
+    derivative=Modes(push, pull),
+    regions=1,
+    infer_regions=_types,
+    batch=None,
+    batch_regions=_batched,
+)
