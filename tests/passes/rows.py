@@ -10,15 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from symc.ir import ops, term
 from symc.ir.core import Function, reachable
 from symc.ir.dims import substitute
 from symc.ir.evaluate import evaluate
 from symc.ir.options import Options
 from symc.ir.report import Report
+from symc.ir.term import Term
 from symc.ir.types import BOOL, F64
 from symc.passes import run_passes
 from symc.passes.draw import Draw
-from symc.passes.pattern import Rule, Sample
+from symc.passes.pattern import Apply, Const, Hole, Pattern, Rule, Sample
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.5, 5e-324, -1e-310, np.inf, -np.inf, np.nan, 3.0, 1e300])
 SIZES = {"m": 3, "n": 2, "k": 4}
@@ -30,6 +32,35 @@ def drawn(sample: Sample, seed: int, dtype: np.dtype = F64) -> Function:
     root = sample(draw).value
     nodes, _ = reachable([root], draw.inputs)
     return Function("row", tuple(draw.inputs), tuple(nodes), (root,))
+
+
+def plain(rule: Rule) -> Sample:
+    """An instance of a pattern of elementwise ops: holes are inputs of one shape."""
+
+    def sample(d: Draw) -> Term:
+        shape = d.shape()
+        holes: dict[str, Term] = {}
+
+        def build(pattern: Pattern, dtype: np.dtype) -> Term:
+            match pattern:
+                case Hole(name):
+                    if name not in holes:
+                        holes[name] = d.input(shape, dtype)
+                    return holes[name]
+                case Const(value):
+                    return term.full(shape, value, dtype)
+                case Apply(op, operands):
+                    kinds = [BOOL if op is ops.WHERE and i == 0 else dtype for i in range(3)]
+                    if op is ops.NOT:
+                        kinds = [BOOL]
+                    parts = [build(p, k) for p, k in zip(operands, kinds, strict=False)]
+                    return term.make(op, *parts)
+                case _:
+                    raise AssertionError(pattern)
+
+        return build(rule.left, F64)
+
+    return sample
 
 
 def arrays(function: Function, seed: int, *, special: bool) -> list[np.ndarray]:
@@ -60,9 +91,8 @@ def check(rule: Rule, pass_name: str, *, seeds: int = 6, special: bool = False) 
     """One row: examples fire and keep values, near misses do not fire, licences are needed."""
     fast = Options(numerics="fast")
     strict = rule.licence in {None, "contraction"}
-    assert rule.examples, f"{rule.name} has no examples"
-    hits = 0
-    for sample in rule.examples:
+    for sample in rule.examples or (plain(rule),):
+        hits = 0
         for seed in range(seeds):
             before = drawn(sample, seed)
             after, names = fired(before, (pass_name,), Options() if strict else fast)
@@ -70,7 +100,12 @@ def check(rule: Rule, pass_name: str, *, seeds: int = 6, special: bool = False) 
             if not strict:
                 assert rule.name not in fired(before, (pass_name,), Options())[1]
             given = arrays(before, seed, special=special and rule.licence is None)
-            agree(evaluate(before, given)[0], evaluate(after, given)[0], rule.name)
+            left, right = evaluate(before, given)[0], evaluate(after, given)[0]
+            if strict:
+                agree(left, right, rule.name, signs=special and rule.licence is None)
+            else:
+                ordinary = np.isfinite(left)
+                np.testing.assert_allclose(right[ordinary], left[ordinary], rtol=1e-12)
         assert hits, f"{rule.name} never fired on {sample}"
     for sample in rule.near:
         for seed in range(seeds):
@@ -78,12 +113,14 @@ def check(rule: Rule, pass_name: str, *, seeds: int = 6, special: bool = False) 
             assert rule.name not in names, sample
 
 
-def agree(left: np.ndarray, right: np.ndarray, what: str) -> None:
-    """The same bits; any NaN equals any other.  Sums of integers may differ in the sign of 0."""
+def agree(left: np.ndarray, right: np.ndarray, what: str, *, signs: bool = False) -> None:
+    """Equal values; any NaN equals any other.  `signs`: those of zeros too."""
     assert left.shape == right.shape, what
     assert left.dtype == right.dtype, what
     if left.dtype.kind != "f":
         np.testing.assert_array_equal(left, right, err_msg=what)
         return
     same = (np.isnan(left) & np.isnan(right)) | (left == right)
+    if signs:
+        same &= np.isnan(left) | (np.signbit(left) == np.signbit(right))
     assert np.all(same), (what, left, right)

@@ -6,6 +6,8 @@ without a licence keep every bit, on every float and integer; the others need `n
 
 from __future__ import annotations
 
+from typing import Final
+
 from symc.ir import ops
 from symc.ir.core import Function, Node
 from symc.ir.ops.attributes import integers, sizes
@@ -13,6 +15,7 @@ from symc.ir.ops.record import Op
 from symc.ir.options import Options
 from symc.ir.term import Term
 from symc.ir.types import is_float
+from symc.passes import algebra_arithmetic
 from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
 
@@ -166,6 +169,11 @@ RULES = RuleSet(
 )
 
 
+# All rows; a row that comes first is tried first.
+TABLES: Final = (RULES, algebra_arithmetic.RULES)
+_ALL: Final = RuleSet(tuple(row for table in TABLES for row in table.rules))
+
+
 def run(function: Function, options: Options, fired: Fired | None = None) -> Function:
-    """Apply the table until nothing fires."""
-    return rewrite(function, RULES, options, fired)
+    """Apply the tables until nothing fires."""
+    return rewrite(function, _ALL, options, fired)
