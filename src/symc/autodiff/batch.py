@@ -11,8 +11,9 @@ that the graph has on element i alone (contractions in chain order).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from symc.ir.build import placed_at
+from symc.ir.build import apply, placed_at
 from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.dims import Size
 from symc.ir.errors import UnsupportedError, message
@@ -20,10 +21,23 @@ from symc.ir.ops.record import BatchContext
 from symc.ir.term import Term
 
 
+@dataclass(slots=True)
+class Batched:
+    """What became of the values of a graph: `now` has the new value of each that was replaced, and
+    `whole` those of them that have a batch axis, at 0."""
+
+    now: dict[Value, Value]
+    whole: set[Value]
+
+    def of(self, value: Value) -> tuple[Value, bool]:
+        """The value to use in place of `value`, and whether it has a batch axis."""
+        return self.now.get(value, value), value in self.whole
+
+
 def batched_values(
     results: Sequence[Value], batches: Mapping[Value, Value], size: Size, *, since: int = 0
-) -> dict[Value, Value]:
-    """For every value behind `results` that depends on a key of `batches`: its batch.
+) -> Batched:
+    """The graph behind `results` over batches of some of its values.
 
     `batches`: element value -> value with the batch axis, of `size`, at 0.  Values made before
     node number `since` depend on none of them and are not walked.
@@ -32,26 +46,31 @@ def batched_values(
     return _swept(nodes, batches, size)
 
 
-def _swept(nodes: Sequence[Node], batches: Mapping[Value, Value], size: Size) -> dict[Value, Value]:
-    known = dict(batches)
+def _swept(nodes: Sequence[Node], batches: Mapping[Value, Value], size: Size) -> Batched:
+    found = Batched(dict(batches), set(batches))
     context = BatchContext(size, _region(size))
     for node in nodes:
-        if not any(operand in known for operand in node.operands):
+        if not any(operand in found.now for operand in node.operands):
             continue
-        operands = [Term(known.get(operand, operand)) for operand in node.operands]
-        axes = [0 if operand in known else None for operand in node.operands]
+        pairs = [found.of(operand) for operand in node.operands]
+        operands = [Term(value) for value, _ in pairs]
+        axes = [0 if whole else None for _, whole in pairs]
         with placed_at(node.locations):
             made = _batch_node(node, operands, axes, context)
             for result, (term, axis) in zip(node.results, made, strict=True):
+                found.now[result] = (term if axis is None else term.move_axis(axis, 0)).value
                 if axis is not None:
-                    known[result] = term.move_axis(axis, 0).value
-    return known
+                    found.whole.add(result)
+    return found
 
 
 def _batch_node(
     node: Node, operands: Sequence[Term], axes: Sequence[int | None], context: BatchContext
 ) -> Sequence[tuple[Term, int | None]]:
     op = node.op
+    if all(axis is None for axis in axes):
+        made = apply(op, [x.value for x in operands], node.attrs, regions=node.regions)
+        return [(Term(result), None) for result in made.results]
     if op.batch_regions is not None:
         return op.batch_regions(context, node, operands, axes)
     if op.batch is None:
@@ -77,12 +96,13 @@ def batch_function(
         for param, batched in zip(function.params, in_batched, strict=True)
     ]
     pairs = zip(function.params, params, strict=True)
-    known = _swept(function.nodes, {old: new for old, new in pairs if old is not new}, size)
+    found = _swept(function.nodes, {old: new for old, new in pairs if old is not new}, size)
     forced = out_batched if out_batched is not None else (False,) * len(function.results)
     results, marks = [], []
     for result, asked in zip(function.results, forced, strict=True):
-        marks.append(asked or result in known)
-        results.append(known.get(result, repeated(result, size) if asked else result))
+        value, whole = found.of(result)
+        results.append(repeated(value, size) if asked and not whole else value)
+        marks.append(asked or whole)
     nodes, _ = reachable(results, stop=params)
     made = Function(
         function.name, tuple(params), tuple(nodes), tuple(results), function.constraints

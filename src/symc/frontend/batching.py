@@ -11,13 +11,13 @@ The function sees arrays without the mapped axis; it is traced in a scope of its
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from symc.autodiff.batch import batched_values, repeated
+from symc.autodiff.batch import Batched, batched_values, repeated
 from symc.frontend import constraints, scope, trees
 from symc.frontend.dims import as_size
 from symc.frontend.entering import (
@@ -142,11 +142,11 @@ def _over_batch(f: Callable[..., Any], given: _Arguments, out_axes: Any, axis_si
         made = made_by(f(*args, **kwargs), "vmap")
         found = [leaf.__symc_operand__() for leaf in made.leaves]
     axes = axes_of_leaves(out_axes, made.result(), "vmap: out_axes")
-    known = batched_values([x.value for x in found], batches, size, since=since)
-    for old, new in known.items():
+    batched = batched_values([x.value for x in found], batches, size, since=since)
+    for old, new in batched.now.items():
         constraints.attach(new, constraints.of(old))
     results = [
-        Expr(Operand(_placed(x.value, known, size, axis), x.weak))
+        Expr(Operand(_placed(x.value, batched, size, axis), x.weak))
         for x, axis in zip(found, axes, strict=True)
     ]
     return trees.unflatten(made.tree, results)
@@ -195,32 +195,31 @@ def _sized(mapped: _Mapped, size: Size) -> Value:
     return fit(mapped.value, wanted, f"vmap: the mapped axis of {mapped.name}")
 
 
-def _placed(value: Value, known: Mapping[Value, Value], size: Size, axis: int | None) -> Value:
+def _placed(element: Value, batched: Batched, size: Size, axis: int | None) -> Value:
     """A result with the batch axis at `axis`, or without one."""
-    batch = known.get(value)
+    value, whole = batched.of(element)
     if axis is None:
-        if batch is None:
+        if not whole:
             return value
         raise ShapeError(
             message(
                 "vmap: out_axes is None for a result that differs between elements",
-                got=f"{value.type} per element",
+                got=f"{element.type} per element",
                 expected="an axis",
                 where=here(),
             )
         )
-    rank = value.type.rank + 1
+    rank = element.type.rank + 1
     if not -rank <= axis < rank:
         raise ShapeError(
             message(
                 f"vmap: out_axes places the batch at axis {axis}",
-                got=f"{value.type} per element",
+                got=f"{element.type} per element",
                 expected=f"an axis from {-rank} to {rank - 1}",
                 where=here(),
             )
         )
-    whole = repeated(value, size) if batch is None else batch
-    return Term(whole).move_axis(0, axis % rank).value
+    return Term(value if whole else repeated(value, size)).move_axis(0, axis % rank).value
 
 
 def _in_the_name_of(f: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -222,13 +222,14 @@ def _over_basis(found: Sequence[Value | None], direction: Value, since: int) -> 
     basis = standard_basis(direction.type)
     size = basis.type.shape[0]
     there = [value for value in found if value is not None]
-    known = batched_values(there, {direction: basis}, size, since=since)
-    for old, new in known.items():
+    batched = batched_values(there, {direction: basis}, size, since=since)
+    for old, new in batched.now.items():
         constraints.attach(new, constraints.of(old))
-    return [
-        None if value is None else known[value] if value in known else repeated(value, size)
-        for value in found
-    ]
+    rows = {}
+    for value in there:
+        now, whole = batched.of(value)
+        rows[value] = now if whole else repeated(now, size)
+    return [None if value is None else rows[value] for value in found]
 
 
 def standard_basis(type: TensorType) -> Value:
