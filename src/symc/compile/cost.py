@@ -17,7 +17,7 @@ from symc.ir.locations import here
 from symc.ir.nest import ContractStage, MapStage, Nest, Stage
 from symc.ir.ops.record import Kind
 from symc.ir.program import Program, SizeExpr, SizeOp
-from symc.passes.plan import Plan
+from symc.passes.plan import Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,21 @@ def cost(plan: Plan, program: Program, dims: Mapping[str, int]) -> Cost:
     flops: Size = 0
     moved: Size = 0
     for step in plan.steps:
-        flops = flops + sum((_flops(step.nest, stage) for stage in step.nest.stages), start=0)
-        for operand in step.nest.operands:
-            if operand.role != "scratch":
-                moved = moved + operand.type.bytes * (2 if operand.role == "inout" else 1)
+        own, traffic = step_cost(step)
+        flops, moved = flops + own, moved + traffic
     return Cost(flops, moved, _evaluated(program)[program.arena]).at(dims)
+
+
+def step_cost(step: Step) -> tuple[Size, Size]:
+    """Operations of one kernel, and the bytes that it reads and writes."""
+    flops: Size = 0
+    for stage in step.nest.stages:
+        flops = flops + _flops(step.nest, stage)
+    moved: Size = 0
+    for operand in step.nest.operands:
+        if operand.role != "scratch":
+            moved = moved + operand.type.bytes * (2 if operand.role == "inout" else 1)
+    return flops, moved
 
 
 def _flops(nest: Nest, stage: Stage) -> Size:

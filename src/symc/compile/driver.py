@@ -10,6 +10,8 @@ when somebody asks to see them, and only then are passes and code generators loa
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -52,15 +54,16 @@ class Compiled:
         self.executable = executable
         self.report = report
         self._stages: Stages | None = None
+        self._complete = False
 
     @property
     def stages(self) -> Stages:
         """Every level; made again when the code came from the cache."""
         if self._stages is None:
-            fresh = Report(self.report.name)
-            self._stages = _generate(self.entry, self.options, fresh)
-            fresh.cache = self.report.cache
-            self.report = fresh
+            made = Report(self.report.name, fresh=False)
+            self._stages = _generate(self.entry, self.options, made)
+            made.cache, made.cache_reason = self.report.cache, self.report.cache_reason
+            self.report = made
         return self._stages
 
     @property
@@ -87,8 +90,18 @@ class Compiled:
 
     def explain(self, what: str | None = None, html: bool = False) -> str:
         """The report as text or as one HTML page; `what` names one section of it."""
-        report = self.full_report()
-        text: str = _levels().render_html(report) if html else _levels().render(report, what)
+        report, levels = self.full_report(), _levels()
+        text: str = levels.render(report, what)
+        return levels.report_page(report, self.stages) if html else text
+
+    def page_part(self) -> str:
+        """The report as HTML to stand inside a page."""
+        part: str = _levels().report_page(self.full_report(), self.stages, whole=False)
+        return part
+
+    def draw(self, stage: str = "optimized", form: str = "svg") -> str:
+        """The picture of one level: "svg" or "dot"."""
+        text: str = _levels().draw(self.stages, stage, form)
         return text
 
     def cost(self, **dims: int) -> Cost:
@@ -99,7 +112,11 @@ class Compiled:
 
     def full_report(self) -> Report:
         """The report with its kernels, also after a cache hit."""
-        _ = self.stages
+        stages = self.stages
+        if not self._complete:
+            _levels().complete(self.report, stages)
+            self.report.threads = self.options.threads or len(os.sched_getaffinity(0))
+            self._complete = True
         return self.report
 
 
@@ -151,16 +168,24 @@ def disk(directory: Path) -> DiskCache:
 def _cached(entry: Entry, options: Options, states: Sequence[State]) -> Compiled:
     report = Report(entry.function.name)
     if not options.cache or options.check != "none":
+        asked = f"check={options.check!r}" if options.cache else "cache=False"
+        report.cache_reason = f"{asked} was asked for"
         return _fresh(entry, options, states, report)[0]
+    start = time.perf_counter()
     cache, key = disk(default_directory()), entry_key(entry, options)
     stored = cache.get(key)
     loaded = None if stored is None else _load_stored(entry, options, states, stored)
     if loaded is not None:
-        report.cache = "hit"
+        spent = (time.perf_counter() - start) * 1e3
+        report.cache, report.cache_reason = "hit", f"loaded in {spent:.2f} ms"
         return Compiled(entry, options, loaded, report)
     report.cache = "miss"
+    report.cache_reason = "no entry for this program, its options, this compiler and this CPU"
+    if stored is not None:
+        report.cache_reason = "the entry that was found does not load"
     compiled, made = _fresh(entry, options, states, report)
-    cache.put(key, made)
+    if not cache.put(key, made):
+        report.notes.append(f"not kept in the cache: {cache.directory} cannot be written to")
     return compiled
 
 

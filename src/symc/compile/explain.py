@@ -1,26 +1,43 @@
 """The report for people: what was rewritten, fused, copied, how long it took, and the user's lines.
 
-before: a `Report` and, for kernels, the `Plan`.  after: text, or one self-contained HTML page.
+before: a `Report` of a finished compilation and its levels.  after: the report completed with what
+only a reader needs (kernels, why not fused, copies, costs), and its text.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from html import escape
+from typing import Final
 
+from symc.compile.cost import cost, step_cost
+from symc.compile.stages import Stages
 from symc.ir.errors import DomainError, message
-from symc.ir.locations import UNKNOWN
+from symc.ir.formula import formula
+from symc.ir.launch import Launches
+from symc.ir.locations import UNKNOWN, Location
 from symc.ir.nest import ContractStage, MapStage, Nest
 from symc.ir.program import Copy, Program
-from symc.ir.report import KernelReport, Report
+from symc.ir.report import KernelReport, Report, Split
 from symc.ir.types import dtype_name
-from symc.passes.plan import Plan, Step
+from symc.passes import fuse
+from symc.passes.fuse_reasons import splits
+from symc.passes.plan import Step
+
+_SHOWN: Final = 48
+_LISTED: Final = 30  # pairs of kernels that the text lists; the data has all
 
 
-def kernel_reports(plan: Plan) -> list[KernelReport]:
-    """One report per kernel of the plan, in launch order."""
-    return [_kernel(step) for step in plan.steps]
+def complete(report: Report, stages: Stages) -> None:
+    """Add what is worked out only when somebody looks."""
+    launches = stages.object.launches
+    rows = zip(stages.plan.steps, launches, strict=True)
+    report.kernels = [_kernel(step, launched) for step, launched in rows]
+    report.fusion = splits(fuse.run(stages.optimized.function), stages.plan)
+    report.copies = copies(stages.program)
+    spent = cost(stages.plan, stages.program, {})
+    report.flops, report.bytes = str(spent.flops), str(spent.bytes)
+    report.workspace = str(spent.workspace)
 
 
 def copies(program: Program) -> list[str]:
@@ -39,16 +56,23 @@ def _name(program: Program, number: int) -> str:
     return f"%{number} ({buffer.kind.name.lower()}, {dtype_name(buffer.dtype)})"
 
 
-def _kernel(step: Step) -> KernelReport:
+def _kernel(step: Step, launches: Launches) -> KernelReport:
     nest = step.nest
     rows = list(zip(nest.operands, step.values, strict=True))
+    flops, moved = step_cost(step)
+    temporaries = [str(size) for launch in launches for size in launch.temporaries]
     return KernelReport(
         name=nest.name,
+        makes=tuple(formula(value, _SHOWN) for value in step.writes()),
         operations=tuple(_operations(nest)),
         locations=nest.locations,
         reads=", ".join(f"{op.name}: {op.type}" for op, _ in rows if op.role in {"in", "inout"}),
         writes=", ".join(f"{op.name}: {op.type}" for op, _ in rows if op.role in {"out", "inout"}),
         in_place=tuple(op.name for op, _ in rows if op.role == "inout"),
+        flops=str(flops),
+        bytes=str(moved),
+        blocks=" then ".join(str(launch.blocks) for launch in launches),
+        packs=tuple(temporaries),
     )
 
 
@@ -69,45 +93,77 @@ def _sizes(sizes: tuple[object, ...]) -> str:
     return "x".join(map(str, sizes)) or "1"
 
 
+# Text.
 def render(report: Report, what: str | None = None) -> str:
-    """The report as text; `what` names one section: rewrites, kernels, passes, copies, notes."""
-    sections: dict[str, Callable[[Report], Iterator[str]]] = {
-        "rewrites": _rewrites,
-        "kernels": _kernels,
-        "passes": _passes,
-        "copies": _copies,
-        "notes": _notes,
-    }
-    if what is not None and what not in sections:
-        raise DomainError(message("explain", got=repr(what), expected=", ".join(sections)))
-    chosen = sections if what is None else {what: sections[what]}
-    head = f"{report.name}: cache {report.cache}, {len(report.kernels)} kernels"
-    lines = [f"{head}; a call: {report.cost}" if report.cost else head]
-    for title, section in chosen.items():
-        found = list(section(report))
+    """The report as text; `what` names one section of `SECTIONS`."""
+    if what is not None and what not in SECTIONS:
+        raise DomainError(message("explain", got=repr(what), expected=", ".join(SECTIONS)))
+    lines = [head(report)]
+    for title in SECTIONS if what is None else [what]:
+        found = section(report, title)
         if found:
             lines += [title, *(f"  {line}" for line in found)]
     return "\n".join(lines)
 
 
+def head(report: Report) -> str:
+    """One line: the name, the cache, and what a call costs."""
+    start = f"{report.name}: cache {report.cache}, {len(report.kernels)} kernels"
+    return f"{start}; a call: {report.cost}" if report.cost else start
+
+
+def section(report: Report, title: str) -> list[str]:
+    """The lines of one section."""
+    return list(SECTIONS[title](report))
+
+
 def _rewrites(report: Report) -> Iterator[str]:
-    for fired in report.fired:
-        yield f"{fired.rule}: {fired.before} -> {fired.after} at {fired.location}"
+    counts = Counter((f.rule, f.stage, f.location, f.before, f.after) for f in report.fired)
+    for (rule, stage, location, before, after), times in counts.items():
+        often = f" x{times}" if times > 1 else ""
+        shown = f"{before}  ->  {after}" if before != after else f"{before}  (its shape)"
+        yield f"{shown}{often}  [{rule}, {stage}] at {location}"
+
+
+def _fusion(report: Report) -> Iterator[str]:
+    for kernel in report.kernels:
+        if sum(map(len, kernel.operations)):
+            yield f"{kernel.name} makes {'; '.join(kernel.makes)}"
+    for split in report.fusion[:_LISTED]:
+        yield f"{split.producer} | {split.consumer} over {split.value}: {split.reason}"
+        yield f"  {_places(split)}"
+    if len(report.fusion) > _LISTED:
+        yield f"and {len(report.fusion) - _LISTED} more: explain().fusion has all"
+
+
+def _places(split: Split) -> str:
+    made = f"made at {split.made_at}" if split.made_at != UNKNOWN else "an input"
+    return f"{made}, used at {split.used_at}" if split.used_at != UNKNOWN else made
 
 
 def _kernels(report: Report) -> Iterator[str]:
     for kernel in report.kernels:
-        lines = sorted({str(location) for location in kernel.locations})
         yield f"{kernel.name}: {'; '.join(kernel.operations)}"
         yield f"  reads {kernel.reads or 'nothing'}; writes {kernel.writes}"
+        yield f"  {kernel.flops} operations, {kernel.bytes} bytes, parallel blocks {kernel.blocks}"
         if kernel.in_place:
             yield f"  in place: {', '.join(kernel.in_place)}"
-        if lines:
-            yield f"  from {', '.join(lines[:4])}{' ...' if len(lines) > 4 else ''}"
+        if kernel.packs:
+            yield f"  packs or keeps partial results in {', '.join(kernel.packs)} bytes"
+        places = user_lines(kernel.locations)
+        if places:
+            yield f"  from {', '.join(places[:4])}{' ...' if len(places) > 4 else ''}"
+
+
+def user_lines(locations: tuple[Location, ...]) -> list[str]:
+    """The known places, sorted, each once."""
+    return sorted({str(location) for location in locations if location != UNKNOWN})
 
 
 def _passes(report: Report) -> Iterator[str]:
     total = sum(timing.milliseconds for timing in report.timings)
+    if not report.fresh:
+        yield "the code came from the cache; these are times of a compilation made for this report"
     for timing in report.timings:
         share = timing.milliseconds / total if total else 0.0
         yield (
@@ -119,17 +175,40 @@ def _passes(report: Report) -> Iterator[str]:
 
 def _copies(report: Report) -> Iterator[str]:
     yield from report.copies
+    for kernel in report.kernels:
+        if kernel.packs:
+            yield f"{kernel.name} packs or keeps partial results in {', '.join(kernel.packs)} bytes"
+
+
+def _cache(report: Report) -> Iterator[str]:
+    yield f"{report.cache}: {report.cache_reason}" if report.cache_reason else report.cache
+
+
+def _threads(report: Report) -> Iterator[str]:
+    serial = [kernel.name for kernel in report.kernels if kernel.blocks == "1"]
+    yield f"at most {report.threads}"
+    if serial:
+        yield f"on one thread: {', '.join(serial[:8])}{' ...' if len(serial) > 8 else ''}"
+
+
+def _cost(report: Report) -> Iterator[str]:
+    yield f"{report.flops} operations"
+    yield f"{report.bytes} bytes read and written by kernels"
+    yield f"{report.workspace} bytes of workspace at the peak"
 
 
 def _notes(report: Report) -> Iterator[str]:
     yield from report.notes
 
 
-def render_html(report: Report) -> str:
-    """The report as one self-contained page."""
-    style = "body{font:14px/1.5 system-ui;margin:2em}pre{background:#f5f5f5;padding:1em}"
-    return (
-        "<!doctype html><html><head><meta charset='utf-8'>"
-        f"<title>{escape(report.name)}</title><style>{style}</style></head>"
-        f"<body><h1>{escape(report.name)}</h1><pre>{escape(render(report))}</pre></body></html>"
-    )
+SECTIONS: Final[dict[str, Callable[[Report], Iterator[str]]]] = {
+    "rewrites": _rewrites,
+    "fusion": _fusion,
+    "kernels": _kernels,
+    "copies": _copies,
+    "cost": _cost,
+    "threads": _threads,
+    "cache": _cache,
+    "passes": _passes,
+    "notes": _notes,
+}

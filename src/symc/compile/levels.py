@@ -5,40 +5,59 @@ The driver loads this module at the first cache miss, or when somebody asks to s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from symc.compile.cost import cost
-from symc.compile.explain import copies, kernel_reports, render, render_html
+from symc.compile.dot import write_dot
+from symc.compile.explain import complete, render
+from symc.compile.page import body, render_page
+from symc.compile.picture import Picture, function_picture, plan_picture, result_names
 from symc.compile.stages import Stages
 from symc.compile.stages import run_stages as run
+from symc.compile.svg import write_svg
 from symc.compile.validate import validate
-from symc.ir.entry import Entry
+from symc.ir.core import Function
+from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import DomainError, message
+from symc.ir.generic_nest import nest_text
+from symc.ir.generic_program import program_text
 from symc.ir.options import Options
 from symc.ir.report import Report
 from symc.ir.text import print_function
 from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
+from symc.passes import define, plan_build
 from symc.runtime.encode import encode
 
-__all__ = ["STAGES", "cost", "encode", "render", "render_html", "run_stages", "stage_text"]
+__all__ = [
+    "STAGES",
+    "complete",
+    "cost",
+    "draw",
+    "draw_function",
+    "encode",
+    "render",
+    "report_page",
+    "run_stages",
+    "stage_text",
+]
 
 VALIDATED = frozenset({"passes", "all"})
 STAGES = ("traced", "defined", "optimized", "kernels", "program")
+LARGE = 500  # boxes beyond which a picture shows kernels instead of operations
+_WRITERS: dict[str, Callable[[Picture], str]] = {"svg": write_svg, "dot": write_dot}
 
 
 def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
-    """All levels of an entry; the report gets its kernels, copies and cost."""
-    stages = run(entry, options, report, validate if options.check in VALIDATED else None)
-    report.kernels = kernel_reports(stages.plan)
-    report.copies += copies(stages.program)
-    spent = cost(stages.plan, stages.program, {})
-    report.cost = (
-        f"{spent.flops} operations, {spent.bytes} bytes moved, workspace {spent.workspace} bytes"
-    )
-    return stages
+    """All levels of an entry."""
+    return run(entry, options, report, validate if options.check in VALIDATED else None)
 
 
 def stage_text(stages: Stages, stage: str) -> str:
-    """The text of one level; DomainError when there is no such level."""
+    """The text of one level, which reads back; DomainError when there is no such level.
+
+    Kernels and the program have their short form before them, as comments.
+    """
     match stage:
         case "traced":
             return print_function(stages.traced.function)
@@ -47,8 +66,64 @@ def stage_text(stages: Stages, stage: str) -> str:
         case "optimized":
             return print_function(stages.optimized.function)
         case "kernels":
-            return "\n".join(print_nest(step.nest) for step in stages.plan.steps)
+            nests = [step.nest for step in stages.plan.steps]
+            return "\n".join(_commented(print_nest(nest)) + nest_text(nest) for nest in nests)
         case "program":
-            return print_program(stages.program)
+            return _commented(print_program(stages.program)) + program_text(stages.program)
         case _:
             raise DomainError(message("ir stage", got=repr(stage), expected=", ".join(STAGES)))
+
+
+def _commented(text: str) -> str:
+    return "".join(f"// {line}\n" for line in text.splitlines())
+
+
+# Pictures.
+def draw(stages: Stages, stage: str, form: str) -> str:
+    """The picture of one level as "svg" or "dot"; very large functions by kernels."""
+    match stage:
+        case "traced":
+            picture = _of_entry(stages, stages.traced)
+        case "defined":
+            picture = _of_entry(stages, stages.defined)
+        case "optimized":
+            picture = _of_entry(stages, stages.optimized)
+        case "kernels" | "program":
+            picture = plan_picture(stages.plan)
+        case _:
+            raise DomainError(message("draw: stage", got=repr(stage), expected=", ".join(STAGES)))
+    return _written(picture, form)
+
+
+def _of_entry(stages: Stages, entry: Entry) -> Picture:
+    if _small(entry.function):
+        return function_picture(entry.function, result_names(entry))
+    return plan_picture(stages.plan)
+
+
+def _small(function: Function) -> bool:
+    return len(function.nodes) + len(function.params) <= LARGE
+
+
+def draw_function(function: Function, form: str) -> str:
+    """The picture of a function that was not compiled."""
+    if _small(function):
+        return _written(function_picture(function), form)
+    options = Options()
+    inputs = tuple(InputInfo(param.name or "") for param in function.params)
+    return _written(plan_picture(plan_build.run(Entry(define(function, options), inputs))), form)
+
+
+def _written(picture: Picture, form: str) -> str:
+    if form not in _WRITERS:
+        raise DomainError(message("draw: format", got=repr(form), expected="svg, dot"))
+    return _WRITERS[form](picture)
+
+
+def report_page(report: Report, stages: Stages, *, whole: bool = True) -> str:
+    """The report as a page, or as what stands inside one."""
+    pictures = [
+        ("kernels", draw(stages, "kernels", "svg")),
+        ("graph after all passes", draw(stages, "optimized", "svg")),
+    ]
+    return render_page(report, pictures) if whole else body(report, pictures)

@@ -10,20 +10,30 @@ from collections.abc import Callable as Function
 from typing import Any, TypeVar
 
 from symc.frontend import backend, prepared
+from symc.ir.errors import SymcError
 from symc.runtime.executable import Callable, Prepared
 
 T = TypeVar("T")
 
 
 class Explanation(str):
-    """The report as text; its parts are attributes: `kernels`, `fired`, `timings`, `copies`, ..."""
+    """The report as text; its parts are attributes.
+
+    `rewrites`, `fusion`, `kernels`, `copies`, `passes`, `notes` are lists; `flops`, `bytes`,
+    `workspace` are texts of expressions of the named sizes; `cache`, `cache_reason`, `threads`.
+    """
 
     __slots__ = ("_report",)
 
     _report: Any
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # also where the report is not there yet: copying, pickling
+            raise AttributeError(name)
         return getattr(self._report, name)
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Inspectable(Callable):
@@ -80,12 +90,23 @@ class Inspectable(Callable):
             raise prepared.refused(self.serving(args), error) from None
 
     def explain(self, what: str | None = None, html: bool = False) -> Explanation:
-        """The report: rewrites, kernels, copies, cache, ms per pass; `what` names one section."""
+        """The report as text, or as one HTML page, with its parts as attributes.
+
+        what: one section: rewrites, fusion, kernels, copies, cost, threads, cache, passes, notes;
+        DomainError for another.
+        """
         compiled = self.current.compiled
         text = compiled.explain(what, html=html)
         made = Explanation(text if what or html else "\n".join([text, *self.variants()]))
         made._report = compiled.full_report()
         return made
+
+    def _repr_html_(self) -> str | None:
+        """How a notebook shows a function: its report and its graph, once something is compiled."""
+        try:
+            return self.current.compiled.page_part()
+        except SymcError:
+            return None
 
     def variants(self) -> list[str]:
         """One line per compiled program, with what it was specialised on."""

@@ -79,9 +79,7 @@ def _run_one(name: str, function: Function, options: Options, report: Report | N
     fired = report.fired
 
     def note(rule: Rule, match: Match, made: Value) -> None:
-        before = match.node.op.name
-        after = made.node.op.name if made.node is not None else "operand"
-        fired.append(Fired(rule.name, name, match.node.locations[0], before, after))
+        fired.append(Fired(rule.name, name, match.node.locations[0], match.root, made))
 
     return _RULE_PASSES[name](function, options, note)
 
