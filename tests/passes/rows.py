@@ -12,7 +12,7 @@ import numpy as np
 
 from symc.ir import ops, term
 from symc.ir.core import Function, reachable
-from symc.ir.dims import substitute
+from symc.ir.dims import substitute, symbol
 from symc.ir.evaluate import evaluate
 from symc.ir.options import Options
 from symc.ir.report import Report
@@ -31,6 +31,7 @@ def drawn(sample: Sample, seed: int, dtype: np.dtype = F64) -> Function:
     draw = Draw(seed, dtype)
     root = sample(draw).value
     nodes, _ = reachable([root], draw.inputs)
+    draw.input([symbol(name) for name in SIZES])  # a size that no other input has
     return Function("row", tuple(draw.inputs), tuple(nodes), (root,))
 
 
