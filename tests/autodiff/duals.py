@@ -188,7 +188,8 @@ def reduced(x: Dual, axes: Sequence[int], fold: Callable[[list[Dual]], Dual]) ->
     """`fold` over the elements along `axes`, for each element of the others."""
     kept = [axis for axis in range(x[0].ndim) if axis not in axes]
     shape = [x[0].shape[axis] for axis in kept]
-    flat = [p.transpose([*kept, *axes]).reshape((*shape, -1)) for p in x]
+    count = math.prod(x[0].shape[axis] for axis in axes)
+    flat = [p.transpose([*kept, *axes]).reshape((*shape, count)) for p in x]
     return fold([[p[..., j] for p in flat] for j in range(flat[0].shape[-1])])
 
 

@@ -9,7 +9,6 @@ from symc.autodiff.vjp import gradient
 from symc.ir import term
 from symc.ir.build import apply
 from symc.ir.core import Value
-from symc.ir.errors import UnsupportedError
 from symc.ir.types import F64, is_float
 
 
@@ -30,10 +29,7 @@ def test_two_orders_in_both_modes(case: Case, rng: np.random.Generator) -> None:
     y = term.Term(apply(case.op, params, case.attrs).results[0])
     z = (y * y).value
     w = Value(z.type)
-    try:
-        (first,) = tangents([z], moving, us)
-    except UnsupportedError:
-        return
+    (first,) = tangents([z], moving, us)
     assert first is not None
     (second,) = tangents([first], moving, vs)
     inputs = [*params, *us, *vs, w]
