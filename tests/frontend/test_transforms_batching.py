@@ -277,6 +277,7 @@ def test_the_mean_of_per_example_gradients_is_the_gradient_of_the_mean():
         (lambda: sc.vmap(lambda a: a, out_axes=(0, 0))(np.ones(3)), sc.ShapeError, "out_axes"),
         (lambda: sc.vmap(lambda a: a, out_axes="x")(np.ones(3)), sc.DTypeError, "out_axes"),
         (lambda: sc.vmap(lambda a: a, axis_size=4)(np.ones(3)), sc.ShapeError, "axis_size"),
+        (lambda: sc.vmap(lambda a, b: a)(np.ones(3), np.ones(4)), sc.ShapeError, "argument b"),
         (lambda: sc.vmap(3), sc.DTypeError, "vmap"),
         (lambda: sc.vmap(lambda a: a)("text"), sc.DTypeError, "array"),
     ],

@@ -145,11 +145,10 @@ def _over_batch(f: Callable[..., Any], given: _Arguments, out_axes: Any, axis_si
     batched = batched_values([x.value for x in found], batches, size, since=since)
     for old, new in batched.now.items():
         constraints.attach(new, constraints.of(old))
-    results = [
-        Expr(Operand(_placed(x.value, batched, size, axis), x.weak))
-        for x, axis in zip(found, axes, strict=True)
-    ]
-    return trees.unflatten(made.tree, results)
+    placed = [_placed(x.value, batched, size, axis) for x, axis in zip(found, axes, strict=True)]
+    results = constraints.handed_on(batches.values(), placed)
+    pairs = zip(results, found, strict=True)
+    return trees.unflatten(made.tree, [Expr(Operand(value, x.weak)) for value, x in pairs])
 
 
 def _own(leaf: Any) -> Any:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from symc.ir import dims
+from symc.ir import dims, ops
+from symc.ir.build import apply
 from symc.ir.core import Constraint, Node, Value
 from symc.ir.dims import Size
 from symc.ir.locations import here
@@ -54,3 +55,18 @@ def carried_by(nodes: Sequence[Node]) -> tuple[Constraint, ...]:
 def of(value: Value) -> tuple[Constraint, ...]:
     """The constraints that one value carries."""
     return _carried.get(value, ())
+
+
+def handed_on(given: Iterable[Value], made: Sequence[Value]) -> list[Value]:
+    """`made`, which is right only where the constraints of `given` hold, whether it reads them or
+    not."""
+    needed = tuple(constraint for value in given for constraint in of(value))
+    if not needed:
+        return list(made)
+    return [attach(_result_of_a_node(value), needed) for value in made]
+
+
+def _result_of_a_node(value: Value) -> Value:
+    if value.node is not None:
+        return value
+    return apply(ops.RESHAPE, (value,), {"shape": value.type.shape}).results[0]

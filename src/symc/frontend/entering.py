@@ -213,7 +213,12 @@ def _with_aux(made: Any) -> tuple[Any, Any]:
 
 def filled(found: Sequence[Value | None], like_values: Sequence[Value]) -> list[Expr]:
     """Derivatives as expressions, zeros where there is no dependence."""
-    return [Expr(Operand(value)) for value in filled_values(found, like_values)]
+    return as_expressions(filled_values(found, like_values))
+
+
+def as_expressions(values: Sequence[Value]) -> list[Expr]:
+    """Values as the user sees them."""
+    return [Expr(Operand(value)) for value in values]
 
 
 def filled_values(found: Sequence[Value | None], like_values: Sequence[Value]) -> list[Value]:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from symc.frontend import backend, trees
+from symc.frontend import backend, constraints, trees
 from symc.frontend.convert import argument
 from symc.frontend.eager import Content, traced_content
-from symc.frontend.entering import matching, require_structures, runs_symbolic
+from symc.frontend.entering import as_expressions, matching, require_structures, runs_symbolic
 from symc.frontend.expr import Expr
 from symc.frontend.graft import graft
 from symc.frontend.operand import CapturedValue, Operand, literal
@@ -52,7 +52,8 @@ class Split:
     def applied(self, instead: Mapping[Value, Value], sizes: Mapping[str, Size]) -> Any:
         """What the user gets with other values in place of inputs and residuals."""
         made = graft(self.outputs, instead, sizes)
-        return self.laid_out([Expr(Operand(value)) for value in made])
+        made = constraints.handed_on(instead.values(), made)
+        return self.laid_out(as_expressions(made))
 
     def called(self, arguments: Sequence[Any]) -> Any:
         """The map of arguments that belong to the same trace."""

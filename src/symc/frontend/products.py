@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from symc.frontend import trees
+from symc.frontend import constraints, trees
 from symc.frontend.entering import (
+    as_expressions,
     entering,
-    filled,
     filled_values,
     made_by,
     matching,
@@ -56,7 +56,8 @@ def ggn_vp(f: Callable[..., Any], loss: Callable[..., Any], params: Any, v: Any)
         one = term.full((), 1, total.type.dtype).value
         slopes = filled_values(pullback([total], [one], at.flat), at.flat)
         curved = filled_values(pushforward(slopes, at.flat, moved), at.flat)
-        found = filled(pullback(out.values, curved, own.flat), own.flat)
-        return trees.unflatten(own.structures[0], found)
+        found = filled_values(pullback(out.values, curved, own.flat), own.flat)
+        found = constraints.handed_on(moves, found)
+        return trees.unflatten(own.structures[0], as_expressions(found))
 
     return transformed(product)(params, v)

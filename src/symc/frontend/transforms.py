@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
-from symc.frontend import trees
+from symc.frontend import constraints, trees
 from symc.frontend.entering import (
     Argnums,
     Made,
+    as_expressions,
     chosen_arguments,
     entering,
     filled,
@@ -131,8 +132,9 @@ def _pushed(f: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
         own = entering(primals, "jvp")
         moves = matching(tangents, own.structures, own.flat, "jvp: tangents")
         made = made_by(f(*own.trees), "jvp")
-        moved = filled(pushforward(made.values, own.flat, moves), made.values)
-        return made.result(), trees.unflatten(made.tree, moved)
+        moved = filled_values(pushforward(made.values, own.flat, moves), made.values)
+        moved = constraints.handed_on(moves, moved)
+        return made.result(), trees.unflatten(made.tree, as_expressions(moved))
 
     return pushed
 
