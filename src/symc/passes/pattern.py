@@ -137,9 +137,13 @@ class Match:
         return self._under(self._shared, made)
 
     def _under(self, path: Path, term: Term) -> Term:
+        """`term` under the nodes of a path; of several roundings only the last is done."""
         for step in reversed(path):
-            operands = (term, *map(Term, step.operands[1:]))
-            term = self.make(step.op, *operands, **step.attrs)
+            if step.op is not ops.CAST:
+                operands = (term, *map(Term, step.operands[1:]))
+                term = self.make(step.op, *operands, **step.attrs)
+        if path and term.dtype != (dtype := path[0].results[0].type.dtype):
+            term = self.make(ops.CAST, term, dtype=dtype)
         return term
 
     def make(self, op: Op, *operands: Term, **attrs: Attr) -> Term:
