@@ -17,6 +17,9 @@ from symc.frontend.activation import (
 from symc.frontend.batching import (
     vmap,
 )
+from symc.frontend.checkpoint import (
+    checkpoint,
+)
 from symc.frontend.creation import (
     arange,
     asarray,
@@ -32,6 +35,10 @@ from symc.frontend.creation import (
     triu,
     zeros,
     zeros_like,
+)
+from symc.frontend.custom import (
+    custom_jvp,
+    custom_vjp,
 )
 from symc.frontend.dims import (
     Dim,
@@ -274,11 +281,14 @@ __all__ = [
     "broadcast_to",
     "ceil",
     "check_grads",
+    "checkpoint",
     "clip",
     "complex64",
     "complex128",
     "concat",
     "cos",
+    "custom_jvp",
+    "custom_vjp",
     "divide",
     "dot",
     "einsum",

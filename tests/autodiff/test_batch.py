@@ -98,7 +98,7 @@ def test_a_batch_is_the_stack_of_its_elements(case: Case, rng: np.random.Generat
     count = len(case.types)
     for chosen in range(1, 2**count):
         marks = [bool(chosen >> i & 1) for i in range(count)]
-        batched, out = batch_function(function, marks, symbol("batch"))
+        batched, out = batch_function(function, marks, symbol("batch"), (True,))
         verify(batched)
         assert out == (True,)
         for size in SIZES:

@@ -161,6 +161,9 @@ def _view(g: Grower, op: Op) -> Value | None:
     if x is None:
         return None
     shape, rank = x.type.shape, x.type.rank
+    if op is ops.BARRIER:
+        after = g.value()
+        return None if after is None else g.make(op, [x, after])
     if op is ops.BROADCAST:
         place = g.random.randrange(rank + 1)
         new = (*shape[:place], g.size(), *shape[place:])

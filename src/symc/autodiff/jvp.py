@@ -11,41 +11,49 @@ from collections.abc import Sequence
 from symc.autodiff.linear import carries, passes, path, refuse, terms, zeros
 from symc.ir.build import apply, placed_at
 from symc.ir.core import Node, Value
-from symc.ir.errors import UnsupportedError, placed
+from symc.ir.errors import SymcError, placed
 from symc.ir.ops.record import Kind
 from symc.ir.term import Term
 
 
 def tangents(
-    results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
+    results: Sequence[Value],
+    wrt: Sequence[Value],
+    along: Sequence[Value],
+    since: int | None = None,
 ) -> list[Value | None]:
     """Tangent of each of `results` when `wrt[i]` moves along `along[i]` (same type).
 
-    None where a result does not depend on `wrt`.
+    None where a result does not depend on `wrt`.  `since`: see `linear.path`.
     """
     known: dict[Value, Value] = dict(zip(wrt, along, strict=True))
-    for node in path(results, wrt):
+    for node in path(results, wrt, since):
         moved = [known.get(operand) for operand in node.operands]
         with placed_at(node.locations):
-            tangent = push(node, moved)
-        if tangent is not None:
-            known[node.results[0]] = tangent
+            for result, tangent in zip(node.results, push(node, moved), strict=True):
+                if tangent is not None:
+                    known[result] = tangent
     return [known.get(result) if carries(result.type) else None for result in results]
 
 
-def push(node: Node, moved: Sequence[Value | None]) -> Value | None:
-    """Tangent of the node's result from those of its operands."""
+def push(node: Node, moved: Sequence[Value | None]) -> Sequence[Value | None]:
+    """Tangents of the node's results from those of its operands."""
+    if node.op.modes is not None:
+        try:
+            return node.op.modes.push(tangents, node, moved)
+        except SymcError as error:
+            raise placed(error, node.locations[0]) from None
     if len(node.results) != 1:
         raise refuse(node, "forward")
     if node.op.linear and not node.op.multilinear and not _separable(node, moved):
-        return _push_linear(node, moved)
+        return (_push_linear(node, moved),)
     total: Term | None = None
     for number, tangent in enumerate(moved):
         if tangent is None or not passes(node.op, number):
             continue
         part = push_one(node, number, tangent)
         total = part if total is None else total + part
-    return None if total is None else total.value
+    return (None if total is None else total.value,)
 
 
 def _separable(node: Node, moved: Sequence[Value | None]) -> bool:
@@ -70,7 +78,7 @@ def push_one(node: Node, number: int, tangent: Value) -> Term:
         raise refuse(node, "forward")
     try:
         return rule(Term(tangent), Term(node.results[0]), terms(node.operands), node.attrs)
-    except UnsupportedError as error:
+    except SymcError as error:
         raise placed(error, node.locations[0]) from None
 
 

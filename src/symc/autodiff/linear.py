@@ -24,9 +24,15 @@ def carries(type: TensorType) -> bool:
     return is_float(type.dtype)
 
 
-def path(results: Iterable[Value], wrt: Sequence[Value]) -> list[Node]:
-    """Nodes through which `results` depend on `wrt` by a differentiable route, in program order."""
-    nodes, _ = reachable(results, stop=wrt)
+def path(
+    results: Iterable[Value], wrt: Sequence[Value], since: int | None = None
+) -> list[Node]:
+    """Nodes through which `results` depend on `wrt` by a differentiable route, in program order.
+
+    Nodes older than number `since` do not depend on `wrt` and are not walked; by default those that
+    are older than `wrt` itself, since a node is made after its operands.
+    """
+    nodes, _ = reachable(results, stop=wrt, since=_oldest(wrt) if since is None else since)
     active = set(wrt)
     found = []
     for node in nodes:
@@ -38,10 +44,17 @@ def path(results: Iterable[Value], wrt: Sequence[Value]) -> list[Node]:
     return found
 
 
+def _oldest(wrt: Sequence[Value]) -> int:
+    """A number that no node which depends on `wrt` is below."""
+    return min((0 if value.node is None else value.node.serial for value in wrt), default=0)
+
+
 def passes(op: Op, operand: int) -> bool:
     """Whether a derivative may pass operand number `operand` of `op`."""
     if op.no_derivative is not None:
         return False
+    if op.modes is not None:
+        return True
     if operand in op.linear or (op.arity is None and bool(op.linear)):
         return True
     if op.arity is None:

@@ -12,45 +12,70 @@ from collections.abc import Sequence
 from symc.autodiff.jvp import push_one
 from symc.autodiff.linear import carries, passes, path, refuse, terms
 from symc.ir.build import placed_at
-from symc.ir.core import Node, Value
-from symc.ir.ops.record import Kind
+from symc.ir.core import Node, Value, nodes_so_far
+from symc.ir.errors import SymcError, placed
+from symc.ir.ops.record import Kind, Modes
 from symc.ir.term import Term
 
 
 def gradient(
-    results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+    results: Sequence[Value],
+    cotangents: Sequence[Value],
+    wrt: Sequence[Value],
+    since: int | None = None,
 ) -> list[Value | None]:
     """Cotangent of each of `wrt`, given those of `results` (same types, in order).
 
-    None where no result depends on it by a differentiable route.
+    None where no result depends on it by a differentiable route.  `since`: see `linear.path`.
     """
     known: dict[Value, Value] = {}
     for result, cotangent in zip(results, cotangents, strict=True):
         if carries(result.type):
             _accumulate(known, result, Term(cotangent))
     wanted = set(wrt)
-    nodes = path(results, wrt)
+    nodes = path(results, wrt, since)
     active = wanted.union(*(node.results for node in nodes))
     for node in reversed(nodes):
-        arrived = _take(known, node, wanted)
-        if arrived is not None:
+        arrived = [_take(known, result, wanted) for result in node.results]
+        if any(cotangent is not None for cotangent in arrived):
             with placed_at(node.locations):
                 _pull_all(known, node, arrived, active)
     return [known.get(value) for value in wrt]
 
 
-def _pull_all(known: dict[Value, Value], node: Node, cotangent: Value, active: set[Value]) -> None:
-    for number, operand in enumerate(node.operands):
-        if operand in active and carries(operand.type) and passes(node.op, number):
-            _accumulate(known, operand, pull(node, number, cotangent))
-
-
-def _take(known: dict[Value, Value], node: Node, wanted: set[Value]) -> Value | None:
-    """The cotangent of the node's result; it is complete, since all its users came before."""
-    if len(node.results) != 1:
-        raise refuse(node, "reverse")
-    result = node.results[0]
+def _take(known: dict[Value, Value], result: Value, wanted: set[Value]) -> Value | None:
+    """The cotangent of a result; it is complete, since all its users came before."""
     return known.get(result) if result in wanted else known.pop(result, None)
+
+
+def _pull_all(
+    known: dict[Value, Value], node: Node, arrived: Sequence[Value | None], active: set[Value]
+) -> None:
+    """Pass the cotangents of the node's results on to its operands."""
+    asked = [
+        operand in active and carries(operand.type) and passes(node.op, number)
+        for number, operand in enumerate(node.operands)
+    ]
+    if node.op.modes is not None:
+        found = _pull_by_hand(node, node.op.modes, arrived, asked)
+        for operand, cotangent in zip(node.operands, found, strict=True):
+            if cotangent is not None:
+                _accumulate(known, operand, Term(cotangent))
+        return
+    if len(arrived) != 1 or arrived[0] is None:
+        raise refuse(node, "reverse")
+    for number, operand in enumerate(node.operands):
+        if asked[number]:
+            _accumulate(known, operand, pull(node, number, arrived[0]))
+
+
+def _pull_by_hand(
+    node: Node, modes: Modes, arrived: Sequence[Value | None], asked: Sequence[bool]
+) -> Sequence[Value | None]:
+    try:
+        return modes.pull(gradient, node, arrived, asked)
+    except SymcError as error:
+        raise placed(error, node.locations[0]) from None
 
 
 def _accumulate(known: dict[Value, Value], value: Value, part: Term) -> None:
@@ -70,9 +95,10 @@ def pull(node: Node, number: int, cotangent: Value) -> Term:
 
 def _pull_through_tangent(node: Node, number: int, cotangent: Value) -> Term:
     """Transpose a structural op's tangent rule by a sweep over the linear graph that it builds."""
+    since = nodes_so_far()
     tangent = Value(node.operands[number].type, name="tangent")
     pushed = push_one(node, number, tangent)
-    (pulled,) = gradient([pushed.value], [cotangent], [tangent])
+    (pulled,) = gradient([pushed.value], [cotangent], [tangent], since)
     if pulled is None:
         raise refuse(node, "reverse")
     return Term(pulled)

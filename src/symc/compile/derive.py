@@ -5,18 +5,27 @@ before: values of a free graph.  after: their derivatives, as more nodes of the 
 Invariant: what is differentiated is the *defined* program (docs/architecture.md), so that a loss
 written out by hand has the gradient of its accurate form: log(exp(x) / sum) never divides by a
 number that underflowed.
+
+Nodes with rules of differentiation of their own keep their regions apart until then; what is in the
+regions is defined first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from symc.autodiff.jvp import tangents
 from symc.autodiff.vjp import gradient
 from symc.compile.collector import paused
-from symc.ir.core import Function, Value, reachable
+from symc.ir.build import apply
+from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.options import Options
-from symc.passes import define
+from symc.passes import MEANING, inline, run_passes
+from symc.passes.sweep import Sweep
+
+OPTIONS: Final = Options()
+BEYOND_INLINING: Final = tuple(name for name in MEANING if name != "inline")
 
 
 def pullback(
@@ -44,4 +53,19 @@ def defined(results: Sequence[Value], wrt: Sequence[Value]) -> Sequence[Value]:
     nodes, free = reachable(results, stop=wrt)
     params = tuple(dict.fromkeys((*wrt, *free)))
     function = Function("differentiated", params, tuple(nodes), tuple(results))
-    return define(function, Options()).results
+    return _defined(function).results
+
+
+def _defined(function: Function) -> Function:
+    """The function and its regions after the meaning passes; only plain calls are inlined."""
+    function = Sweep(inline.calls(function, OPTIONS)).run(_with_defined_regions)
+    return run_passes(function, BEYOND_INLINING, OPTIONS)
+
+
+def _with_defined_regions(node: Node) -> Sequence[Value] | None:
+    regions = tuple(map(_defined, node.regions))
+    if all(new is old for new, old in zip(regions, node.regions, strict=True)):
+        return None
+    return apply(
+        node.op, node.operands, node.attrs, regions=regions, locations=node.locations
+    ).results

@@ -10,9 +10,11 @@ its own); new nodes carry the locations of the node that they replace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from symc.ir.build import apply, placed_at
-from symc.ir.core import Function, Locations, Node, Value
+from symc.ir.core import Function, Locations, Node, Value, reachable
 from symc.ir.errors import OpContractError, message
 from symc.ir.locations import UNKNOWN
 
@@ -20,6 +22,7 @@ from symc.ir.locations import UNKNOWN
 Replace = Callable[[Node], Sequence[Value] | None]
 
 MOST_LOCATIONS = 8
+NOTHING: Final[Mapping[Value, Value]] = MappingProxyType({})
 
 
 def rewrite(function: Function, replace: Replace) -> Function:
@@ -99,17 +102,23 @@ def substituted(function: Function, instead: Mapping[Value, Value]) -> Function:
     )
 
 
-def spliced(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
+def spliced(
+    function: Function, operands: Sequence[Value], instead: Mapping[Value, Value] = NOTHING
+) -> tuple[Value, ...]:
     """The results of a copy of the function's nodes that reads `operands` in place of its params.
 
-    Types are inferred anew; named dims keep their names (see `specialise`).
+    Types are inferred anew; named dims keep their names (see `specialise`).  `instead`: results of
+    nodes -> what to read in their place; their nodes are not copied.
     """
     if len(operands) != len(function.params):
         raise OpContractError(
             message(f"{function.name}: operands", got=len(operands), expected=len(function.params))
         )
     values: dict[Value, Value] = dict(zip(function.params, operands, strict=True))
+    values.update(instead)
     for node in function.nodes:
+        if all(result in instead for result in node.results):
+            continue
         made = apply(
             node.op,
             [values[x] for x in node.operands],
@@ -117,7 +126,8 @@ def spliced(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
             regions=node.regions,
             locations=node.locations,
         )
-        values.update(zip(node.results, made.results, strict=True))
+        for old, new in zip(node.results, made.results, strict=True):
+            values.setdefault(old, new)
     return tuple(values[result] for result in function.results)
 
 
@@ -126,3 +136,43 @@ def merged_locations(*sets: Locations) -> Locations:
     found = dict.fromkeys(place for places in sets for place in places)
     known = tuple(place for place in found if place != UNKNOWN)
     return known[:MOST_LOCATIONS] or (UNKNOWN,)
+
+
+def closed_over(
+    name: str, params: Sequence[Value], results: Sequence[Value], since: int
+) -> tuple[Function, list[Value]]:
+    """The graph from `params` to `results` as a closed function, and what else it reads.
+
+    Values made before node number `since`, and free ones, become params after `params`, in the
+    order of the second result; constants among them are copied into the function.
+    """
+    nodes, free = reachable(results, stop=params, since=since)
+    values: dict[Value, Value] = {}
+    made: list[Node] = []
+    captured = []
+    for value in free:
+        source = value.node
+        if source is not None and not source.operands and not source.regions:
+            copy = _copied(source, {})
+            made.append(copy)
+            values[value] = copy.results[value.index]
+        else:
+            captured.append(value)
+            values[value] = Value(value.type, name=value.name)
+    for node in nodes:
+        copy = node if values.keys().isdisjoint(node.operands) else _copied(node, values)
+        made.append(copy)
+        if copy is not node:
+            values.update(zip(node.results, copy.results, strict=True))
+    inner = (*params, *(values[value] for value in captured))
+    outer = tuple(values.get(result, result) for result in results)
+    return Function(name, inner, tuple(made), outer), captured
+
+
+def _copied(node: Node, values: Mapping[Value, Value]) -> Node:
+    """The node on other operands of the same types."""
+    operands = tuple(values.get(operand, operand) for operand in node.operands)
+    types = tuple(result.type for result in node.results)
+    return Node(
+        node.op, operands, node.attrs, types, regions=node.regions, locations=node.locations
+    )

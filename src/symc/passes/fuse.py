@@ -26,6 +26,7 @@ from symc.passes.fuse_group import Shape, in_order
 from symc.passes.fuse_index import compose
 from symc.passes.fuse_merge import merged
 from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, kind_of, view_map
+from symc.passes.fuse_wait import wait
 
 
 def run(function: Function) -> Fusion:
@@ -64,6 +65,7 @@ def _view(p: Partition, node: Node) -> None:
     alias = is_alias(node)
     copied: list[Use] = []
     for use in p.uses.pop(value, []):
+        wait(p, node, use)
         if use.index is not None and map is not None:
             p.use(operand, Use(use.group, compose(map, use.index), use.space, use.spent))
         elif alias:

@@ -23,7 +23,8 @@ from symc.passes.fuse_index import (
     shifted,
 )
 from symc.passes.fuse_merge import merged
-from symc.passes.fuse_partition import Partition, Use, foldable
+from symc.passes.fuse_partition import Partition, Use
+from symc.passes.fuse_wait import read
 
 PIECES = 16  # pieces of one shape that one kernel writes
 
@@ -175,7 +176,7 @@ def _place_contract(p: Partition, node: Node, group: Group, index: Index) -> Non
     group.members.add(node)
     group.note(p.number[node])
     for operand in node.operands:
-        p.use(foldable(operand), Use(group))
+        read(p, operand, group)
 
 
 # Writes into part of a buffer.
@@ -191,7 +192,7 @@ def place_scatter(p: Partition, node: Node) -> None:
         _, indices, updates = node.operands
         index, axes = p.frame(updates.type.shape)
         _fixed(p, node, axes, Store(updates, index, node.results[0], index), readers)
-        p.use(foldable(indices), Use(p.groups[-1]))
+        read(p, indices, p.groups[-1])
 
 
 def _fixed(p: Partition, node: Node, axes: list[int], store: Store, readers: Sequence[Use]) -> None:

@@ -93,6 +93,7 @@ class Group:
     contract: tuple[Node, Index] | None = None
     effect: Node | None = None  # the node whose result a FIXED group writes
     successors: list[Group] = field(default_factory=list)
+    waits: list[Value] = field(default_factory=list)  # made by others before, and not read here
     ramps: bool = False  # some member is an index of the frame
     cost: int = 0
     lo: int = 1 << 62
@@ -197,11 +198,12 @@ def absorb(keep: Group, gone: Group) -> None:
     keep.reductions.update(gone.reductions)
     keep.contract = keep.contract or gone.contract
     keep.successors += gone.successors
+    keep.waits += gone.waits
     keep.ramps = keep.ramps or gone.ramps
     keep.cost += gone.cost
     keep.lo = min(keep.lo, gone.lo)
     keep.note(gone.hi)
-    gone.members, gone.stores, gone.successors = set(), [], []
+    gone.members, gone.stores, gone.successors, gone.waits = set(), [], [], []
 
 
 def in_order(groups: Iterable[Group]) -> list[Group]:

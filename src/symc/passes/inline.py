@@ -1,19 +1,34 @@
-"""Inline calls.
+"""Inline regions that are run as they are: calls, custom functions, checkpoints.
 
-before: a function that may hold `call` nodes with a region.  after: none; each body stands in place
-of its call.  Bits: unchanged.
+before: a function that may hold nodes which compute region 0 on their operands.  after: none; each
+body stands in place of its node, which has no rules of differentiation from here on.  Bits:
+unchanged.
+
+`calls` leaves the nodes whose rules differ from those of their bodies: it is for functions that are
+about to be differentiated.
 """
 
 from __future__ import annotations
 
-from symc.ir import ops
+from collections.abc import Callable
+
 from symc.ir.core import Function, Node, Value
+from symc.ir.ops.record import Op
 from symc.ir.options import Options
 
 
 def run(function: Function, options: Options) -> Function:
-    """Replace every call by the body of its region, to any depth."""
-    if not any(node.op is ops.CALL for node in function.nodes):
+    """Replace every node that runs its region by the body, to any depth."""
+    return _without(function, lambda op: op.runs_region)
+
+
+def calls(function: Function, options: Options) -> Function:
+    """Replace what runs its region and has no derivative of its own, to any depth."""
+    return _without(function, lambda op: op.runs_region and op.modes is None)
+
+
+def _without(function: Function, gone: Callable[[Op], bool]) -> Function:
+    if not any(gone(node.op) for node in function.nodes):
         return function
     replaced: dict[Value, Value] = {}
     placed: list[Node] = []
@@ -27,8 +42,8 @@ def run(function: Function, options: Options) -> Function:
                 (old, replaced.get(new, new))
                 for old, new in zip(call.results, results, strict=True)
             )
-        elif item.op is ops.CALL:
-            (body,) = item.regions
+        elif gone(item.op):
+            body = item.regions[0]
             actual = [replaced.get(operand, operand) for operand in item.operands]
             replaced.update(zip(body.params, actual, strict=True))
             todo.append((item, body.results))

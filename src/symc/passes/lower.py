@@ -64,7 +64,8 @@ class _Lowering:
                 outer, stages = self._fixed()
         nest = Nest(self._name, tuple(self._operands), outer, stages, (), self._locations())
         nest = Nest(nest.name, nest.operands, outer, stages, nest_symbols(nest), nest.locations)
-        return Step(nest, tuple(self._values), tuple(self._olds), may_trap(nest))
+        waits = tuple(dict.fromkeys(self._group.waits))
+        return Step(nest, tuple(self._values), tuple(self._olds), may_trap(nest), waits)
 
     # Operands.
     def _operand(self, value: Value, role: str, old: Value | None = None) -> int:

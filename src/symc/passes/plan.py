@@ -24,12 +24,14 @@ class Step:
 
     olds: for an "inout" operand the value that its buffer must hold before, else None.
     traps: some access of the nest may write to the status record.
+    waits: values that earlier steps make and this one does not read.
     """
 
     nest: Nest
     values: tuple[Value | None, ...]
     olds: tuple[Value | None, ...]
     traps: bool = False
+    waits: tuple[Value, ...] = ()
 
     def reads(self) -> list[Value]:
         """The values that the step needs, in operand order."""

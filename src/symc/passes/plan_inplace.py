@@ -122,7 +122,7 @@ def merge_operands(step: Step, sources: list[int], target: int, old: Value) -> S
     nest = renumbered(step.nest, operands, number)
     values = tuple(step.values[i] for i in kept)
     olds = tuple(old if i == target else step.olds[i] for i in kept)
-    return Step(nest, values, olds, step.traps)
+    return Step(nest, values, olds, step.traps, step.waits)
 
 
 def renumbered(nest: Nest, operands: tuple[Operand, ...], number: dict[int, int]) -> Nest:

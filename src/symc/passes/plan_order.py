@@ -71,9 +71,18 @@ class _Order:
                 self._readers.setdefault(plan.root(value), []).append(i)
             if step.traps:
                 self._after[i].add(self._commit)
+        self._wait()
         for value, readers in self._readers.items():
             for writer in self._writers.get(value, ()):
                 self._after[writer].update(r for r in readers if r != writer)
+
+    def _wait(self) -> None:
+        """Steps after what they wait for."""
+        for i, step in enumerate(self._steps):
+            for value in step.waits:
+                for writer in self._writers.get(self._plan.root(value), ()):
+                    if writer != i:
+                        self._after[writer].add(i)
 
     def try_in_place(self, old: Value, new: Value) -> None:
         """Let the step that makes `new` write into the buffer of `old`, if that is safe."""

@@ -114,4 +114,5 @@ def _joined(product: Step, update: Step) -> Step:
         tuple(sorted({*product.nest.symbols, *update.nest.symbols})),
         tuple(dict.fromkeys((*product.nest.locations, *update.nest.locations))),
     )
-    return Step(nest, tuple(values), tuple(olds), product.traps or update.traps)
+    traps, waits = product.traps or update.traps, (*product.waits, *update.waits)
+    return Step(nest, tuple(values), tuple(olds), traps, waits)

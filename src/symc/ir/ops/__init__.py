@@ -31,8 +31,10 @@ from symc.ir.ops.arithmetic import (
     TRUNC,
 )
 from symc.ir.ops.assemble import CONCAT, SET_SLICE
+from symc.ir.ops.checkpoint import BARRIER, CHECKPOINT
 from symc.ir.ops.contract import DOT
 from symc.ir.ops.control import CALL
+from symc.ir.ops.custom import CUSTOM
 from symc.ir.ops.gather import TAKE, TAKE_ALONG
 from symc.ir.ops.logic import (
     AND,
@@ -78,13 +80,16 @@ _TABLE = (
     ANY,
     ARGMAX,
     ARGMIN,
+    BARRIER,
     BROADCAST,
     CALL,
     CAST,
     CEIL,
+    CHECKPOINT,
     CONCAT,
     CONSTANT,
     COS,
+    CUSTOM,
     DIV,
     DOT,
     EQ,
@@ -156,13 +161,16 @@ __all__ = [
     "ANY",
     "ARGMAX",
     "ARGMIN",
+    "BARRIER",
     "BROADCAST",
     "CALL",
     "CAST",
     "CEIL",
+    "CHECKPOINT",
     "CONCAT",
     "CONSTANT",
     "COS",
+    "CUSTOM",
     "DIV",
     "DOT",
     "EQ",

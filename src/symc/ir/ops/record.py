@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from symc.ir.affine import IndexMap
-from symc.ir.core import Attrs, Function, Node
+from symc.ir.core import Attrs, Function, Node, Value
 from symc.ir.dims import Size, substitute
 from symc.ir.errors import DomainError, OpContractError, message
 from symc.ir.types import TensorType
@@ -74,7 +74,41 @@ class NoDerivative:
     reason: str
 
 
-Derivative = Tangents | Linear | NoDerivative
+class Derive(Protocol):
+    """How a rule below differentiates a graph: `(results, wrt, along)` gives tangents,
+    `(results, cotangents, wrt)` gives cotangents; None where nothing moves or arrives.
+
+    Nodes older than number `since` are known not to depend on `wrt`.
+    """
+
+    def __call__(
+        self,
+        results: Sequence[Value],
+        second: Sequence[Value],
+        third: Sequence[Value],
+        since: int | None = None,
+        /,
+    ) -> list[Value | None]: ...
+
+
+Push = Callable[[Derive, Node, Sequence[Value | None]], Sequence[Value | None]]
+Pull = Callable[[Derive, Node, Sequence[Value | None], Sequence[bool]], Sequence[Value | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Both modes by hand, for ops with regions or several results.
+
+    `push(tangents, node, moved)`: the tangent of each result from those of the operands.
+    `pull(gradient, node, cotangents, wanted)`: the cotangent of each wanted operand from those of
+    the results.  None is a derivative that is zero because nothing moves or arrives.
+    """
+
+    push: Push
+    pull: Pull
+
+
+Derivative = Tangents | Linear | NoDerivative | Modes
 
 
 class Kind(Enum):
@@ -88,7 +122,7 @@ class Kind(Enum):
     CONTRACT = "contract"  # products summed over an index
     GATHER = "gather"  # reads at integer-array positions
     SCATTER = "scatter"  # writes or accumulates at integer-array positions
-    CONTROL = "control"  # regions: call, and later scan, while, cond
+    CONTROL = "control"  # regions: call, custom, checkpoint, and later scan, while, cond
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +210,9 @@ class Op:
     scalar(builder, operand lanes..., attrs) for ELEMENTWISE.  index_map(operand types, result type,
     attrs) for VIEW; None when there is no affine map.
 
-    derivative: required: tangent rules, linearity with a transpose, or the documented reason why
-    there is none.  `tangents`, `linear`, `multilinear`, `transpose` and `no_derivative` read it.
+    derivative: required: tangent rules, linearity with a transpose, both modes by hand, or the
+    documented reason why there is none.  `tangents`, `linear`, `multilinear`, `transpose`, `modes`
+    and `no_derivative` read it.
 
     batch: required; None for a source, which has no operand to carry a batch axis, and for an op
     with regions, which has `batch_regions` instead.
@@ -198,12 +233,14 @@ class Op:
     effects: frozenset[str] = field(default_factory=frozenset)
     commutative: bool = False
     regions: int = 0
+    runs_region: bool = False  # means "region 0 on the operands" when nothing is to be derived
     infer_regions: InferRegions | None = None  # result types when there are regions
     # What `derivative` says, field by field.
     tangents: tuple[Tangent | None, ...] = field(init=False)
     linear: tuple[int, ...] = field(init=False)
     multilinear: bool = field(init=False)
     transpose: Transpose | None = field(init=False)
+    modes: Modes | None = field(init=False)
     no_derivative: str | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -226,7 +263,7 @@ class Op:
 def _parts(name: str, arity: int | None, derivative: Derivative) -> dict[str, Any]:
     """What a derivative says, field by field; OpContractError when it does not fit the operands."""
     count = 1 if arity is None else arity
-    parts: dict[str, Any] = dict.fromkeys(("transpose", "no_derivative"))
+    parts: dict[str, Any] = dict.fromkeys(("transpose", "modes", "no_derivative"))
     parts |= {"tangents": (), "linear": (), "multilinear": False}
     match derivative:
         case Tangents(rules):
@@ -237,11 +274,14 @@ def _parts(name: str, arity: int | None, derivative: Derivative) -> dict[str, An
             fits = bool(operands) and all(0 <= operand < count for operand in operands)
             expected = f"operands of {count} in which it is linear"
             parts |= {"linear": operands, "transpose": transpose, "multilinear": multilinear}
+        case Modes():
+            fits, expected = True, "both modes"
+            parts["modes"] = derivative
         case NoDerivative(reason):
             fits, expected = bool(reason.strip()), "the reason"
             parts["no_derivative"] = reason
         case _:
-            fits, expected = False, "Tangents, Linear or NoDerivative"
+            fits, expected = False, "Tangents, Linear, Modes or NoDerivative"
     if not fits:
         raise OpContractError(
             message(f"op {name}: derivative", got=repr(derivative), expected=expected)
