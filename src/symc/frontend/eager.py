@@ -12,7 +12,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.text import canonical_bytes
 from symc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from symc.compile import Compiled
 
 _kept: Final[OrderedDict[Hashable, Specialiser[Variant]]] = OrderedDict()
 _contents: Final[OrderedDict[Hashable, backend.Loaded]] = OrderedDict()
@@ -180,6 +183,12 @@ class Content:
                 _contents.popitem(last=False)
         else:
             _contents.move_to_end(key)
+
+    @property
+    def compiled(self) -> Compiled:
+        """What the inspecting calls ask."""
+        assert self._loaded is not None
+        return self._loaded.compiled
 
     def retire(self) -> None:
         """Nothing to do: programs are kept by content."""

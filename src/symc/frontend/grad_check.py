@@ -21,7 +21,7 @@ from symc.frontend.convert import as_array
 from symc.frontend.entering import leaf_name, parameter_names, require_function, runs_symbolic
 from symc.frontend.expr import lift
 from symc.frontend.jit import jit
-from symc.frontend.transforms import jvp, vjp
+from symc.frontend.transforms import jvp, listed, vjp
 from symc.ir.errors import (
     DomainError,
     DTypeError,
@@ -75,12 +75,13 @@ def check_grads(
     GradientMismatchError (an AssertionError too) where they differ.
     """
     require_function(f, "check_grads")
+    args = listed(args, "check_grads: args")
     chosen = _chosen_modes(modes)
-    if runs_symbolic(tuple(args)):
+    if runs_symbolic(args):
         raise TracerError(
             message("check_grads inside a trace", expected="concrete arrays", where=here())
         )
-    leaves, tree = trees.flatten((tuple(args), {}))
+    leaves, tree = trees.flatten((args, {}))
     arrays = [as_array(leaf, "check_grads") for leaf in leaves]
     moving = [i for i, array in enumerate(arrays) if is_float(array.dtype)]
     if not moving:

@@ -7,7 +7,7 @@ equal are assumed by its derivatives too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -45,9 +45,10 @@ def expression_grad(
     require_choice(disconnected, "grad")
     targets, single = listed(wrt)
     over = [differentiable(item, "grad: wrt") for item in targets]
-    results, cotangents = _seeds(cost, known_grads or {})
-    results, over = stopped(results, over, consider_constant)
-    found = each_pullback(results, cotangents, over)
+    blocks = Blocks(consider_constant, known_grads or {})
+    results, cotangents = _seeds(cost, known_grads or {}, blocks)
+    results, over = blocks.around(results, over)
+    found = blocks.lifted(each_pullback(results, cotangents, over))
     made = [
         connected(item, value, disconnected, "grad")
         for item, value in zip(targets, found, strict=True)
@@ -68,22 +69,43 @@ def require_choice(disconnected: str, subject: str) -> None:
         )
 
 
-def stopped(
-    results: Sequence[Value], wrt: Sequence[Value], constants: Sequence[Any]
-) -> tuple[list[Value], list[Value]]:
-    """Results and variables over a graph in which no derivative passes `constants`.
+class Blocks:
+    """Values through which one derivative is not to pass; later derivatives of it may.
 
-    A variable that is itself constant becomes one that nothing depends on.
+    `constants`: expressions to hold constant.  `known`: expressions whose gradients are given, so
+    that the cost gives them none.
     """
-    blocked = {value_of(x): _stop(value_of(x)) for x in constants}
-    if not blocked:
-        return list(results), list(wrt)
-    moved = graft([*results, *wrt], blocked, {})
-    variables = [
-        Value(old.type) if old in blocked else new
-        for old, new in zip(wrt, moved[len(results) :], strict=True)
-    ]
-    return moved[: len(results)], variables
+
+    def __init__(self, constants: Sequence[Any], known: Iterable[Any] = ()) -> None:
+        self._constant = {x: _stop(x) for x in map(value_of, constants)}
+        self._known = {x: _stop(x) for x in map(value_of, known)}
+
+    def behind_known(self, value: Value) -> Value:
+        """A cost over a graph in which the expressions of known gradients are constant."""
+        return graft([value], self._known, {})[0] if self._known else value
+
+    def around(
+        self, results: Sequence[Value], wrt: Sequence[Value]
+    ) -> tuple[list[Value], list[Value]]:
+        """Results and variables over a graph in which no derivative passes the constants.
+
+        A variable that is itself constant becomes one that nothing depends on.
+        """
+        if not self._constant:
+            return list(results), list(wrt)
+        moved = graft([*results, *wrt], self._constant, {})
+        variables = [
+            Value(old.type) if old in self._constant else new
+            for old, new in zip(wrt, moved[len(results) :], strict=True)
+        ]
+        return moved[: len(results)], variables
+
+    def lifted(self, found: Sequence[Value | None]) -> list[Value | None]:
+        """Derivatives over the values themselves again."""
+        back = {new: old for old, new in (*self._constant.items(), *self._known.items())}
+        there = [value for value in found if value is not None]
+        moved = iter(graft(there, back, {}) if back else there)
+        return [None if value is None else next(moved) for value in found]
 
 
 def value_of(x: Any) -> Value:
@@ -129,7 +151,7 @@ def scalar_cost(x: Any, subject: str) -> Value:
     return value
 
 
-def _seeds(cost: Any, known: Mapping[Any, Any]) -> tuple[list[Value], list[Value]]:
+def _seeds(cost: Any, known: Mapping[Any, Any], blocks: Blocks) -> tuple[list[Value], list[Value]]:
     """Results to pull back from, and their cotangents."""
     given = [differentiable(key, "grad: known_grads") for key in known]
     gradients = [
@@ -144,9 +166,7 @@ def _seeds(cost: Any, known: Mapping[Any, Any]) -> tuple[list[Value], list[Value
         return given, gradients
     value = scalar_cost(cost, "grad")
     one = term.full((), 1, value.type.dtype).value
-    if given:
-        (value,) = graft([value], {key: _stop(key) for key in given}, {})
-    return [value, *given], [one, *gradients]
+    return [blocks.behind_known(value), *given], [one, *gradients]
 
 
 def _stop(value: Value) -> Value:

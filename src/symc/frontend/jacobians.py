@@ -28,6 +28,7 @@ from symc.frontend.entering import (
 )
 from symc.frontend.expr import Expr
 from symc.frontend.gradients import (
+    Blocks,
     connected,
     differentiable,
     each_pullback,
@@ -36,7 +37,6 @@ from symc.frontend.gradients import (
     pushforward,
     require_choice,
     scalar_cost,
-    stopped,
     zeros,
 )
 from symc.frontend.operand import Operand
@@ -49,7 +49,7 @@ from symc.ir.term import Term
 from symc.ir.types import TensorType, is_float
 
 # For each result: per variable, the block of the Jacobian, or None where it does not depend on it.
-Blocks = list[list[Value | None]]
+Rows = list[list[Value | None]]
 
 
 def jacfwd(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Any:
@@ -113,7 +113,7 @@ def _jacobian_of(
     argnums: Argnums,
     has_aux: bool,
     subject: str,
-    blocks: Callable[[Sequence[Value], Sequence[Value]], Blocks],
+    blocks: Callable[[Sequence[Value], Sequence[Value]], Rows],
 ) -> Callable[..., Any]:
     require_function(f, subject)
 
@@ -163,9 +163,9 @@ def _block_type(out: Value, x: Value) -> TensorType:
 # --- blocks --------------------------------------------------------------------------------------
 
 
-def reverse_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Blocks:
+def reverse_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Rows:
     """One batched pull per result."""
-    found: Blocks = []
+    found: Rows = []
     for out in outs:
         since, seed = nodes_so_far(), _direction(out.type)
         pulled = each_pullback([out], [seed], wrt)
@@ -175,7 +175,7 @@ def reverse_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Blocks:
     return found
 
 
-def forward_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Blocks:
+def forward_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Rows:
     """One batched push per variable."""
     columns = []
     for x in wrt:
@@ -192,7 +192,7 @@ def forward_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Blocks:
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in outs]
 
 
-def cheaper_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Blocks:
+def cheaper_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Rows:
     """Forward when the variables have at most as many elements as the results, else reverse."""
     few = prove_le(_example(_total(wrt)), _example(_total(outs)))
     return forward_blocks(outs, wrt) if few else reverse_blocks(outs, wrt)
@@ -269,12 +269,13 @@ def expression_jacobian(
     targets, single = listed(wrt)
     values = [differentiable(x, "jacobian: expression") for x in outs]
     over = [differentiable(x, "jacobian: wrt") for x in targets]
-    values, over = stopped(values, over, consider_constant)
+    blocks = Blocks(consider_constant)
+    values, over = blocks.around(values, over)
     made = []
     for out, row in zip(values, cheaper_blocks(values, over), strict=True):
         found = [
             connected(x, block, disconnected, "jacobian", _block_type(out, value))
-            for x, value, block in zip(targets, over, row, strict=True)
+            for x, value, block in zip(targets, over, blocks.lifted(row), strict=True)
         ]
         made.append(found[0] if single else type(wrt)(found))
     return made[0] if single_out else type(expr)(made)
@@ -291,14 +292,15 @@ def expression_hessian(
     require_choice(disconnected, "hessian")
     targets, single = listed(wrt)
     over = [differentiable(x, "hessian: wrt") for x in targets]
-    (total,), over = stopped([scalar_cost(cost, "hessian")], over, consider_constant)
+    blocks = Blocks(consider_constant)
+    (total,), over = blocks.around([scalar_cost(cost, "hessian")], over)
     one = term.full((), 1, total.type.dtype).value
     made = []
     for x, value in zip(targets, over, strict=True):
         (slope,) = pullback([total], [one], [value])
         block = slope
         if slope is not None:
-            ((block,),) = forward_blocks([slope], [value])
+            ((block,),) = map(blocks.lifted, forward_blocks([slope], [value]))
         square = _block_type(value, value)
         if slope is not None and block is None:
             block = zeros(square)

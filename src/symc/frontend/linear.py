@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,10 +28,13 @@ from symc.frontend.trees import Structure
 from symc.ir.core import Node, Value, reachable
 from symc.ir.dims import Size, prove_le, substitute
 from symc.ir.entry import InputInfo
-from symc.ir.errors import ShapeError, message
+from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.ops.record import Kind
 from symc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from symc.compile import Compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,13 @@ class KeptMap:
         if self._content is None:
             self._content = self._compiled()
         return self._content.run([*arrays, *self._read.values()])
+
+    @property
+    def compiled(self) -> Compiled:
+        """The program of the map; DomainError before the first call."""
+        if self._content is None:
+            raise DomainError(message(f"{self._split.subject}: not called yet", where=here()))
+        return self._content.compiled
 
     def _sized(self, type: TensorType) -> TensorType:
         return type.with_shape(tuple(substitute(size, self._sizes) for size in type.shape))
