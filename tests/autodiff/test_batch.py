@@ -13,8 +13,8 @@ import pytest
 from fuzz.generate import generate
 from fuzz.test_programs import entry_of, run, same_bits
 from ir.op_cases import Case, built, cases, draw
-from symc.autodiff.batch import batch_function, batched_values
 from symc.ir import ops, term
+from symc.ir.batch import batch_function, batched_values
 from symc.ir.build import apply, infer
 from symc.ir.core import Function, Value, nodes_so_far, reachable
 from symc.ir.dims import Size, symbol

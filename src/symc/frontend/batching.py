@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from symc.autodiff.batch import Batched, batched_values, repeated
 from symc.frontend import constraints, scope, trees
 from symc.frontend.dims import as_size
 from symc.frontend.entering import (
@@ -32,6 +31,7 @@ from symc.frontend.graft import fit
 from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.prefixes import as_axis, axes_of_leaves
 from symc.ir import dims
+from symc.ir.batch import Batched, batched_values, repeated
 from symc.ir.core import Value, nodes_so_far
 from symc.ir.dims import Size
 from symc.ir.errors import DomainError, ShapeError, message

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from symc.autodiff.batch import batched_values, repeated
 from symc.frontend import constraints, scope, trees
 from symc.frontend.entering import (
     Argnums,
@@ -41,6 +40,7 @@ from symc.frontend.gradients import (
 )
 from symc.frontend.operand import Operand
 from symc.ir import term
+from symc.ir.batch import batched_values, repeated
 from symc.ir.core import Value, nodes_so_far
 from symc.ir.dims import Size, prove_le, substitute
 from symc.ir.errors import DTypeError, message
