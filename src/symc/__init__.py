@@ -20,6 +20,15 @@ from symc.frontend.batching import (
 from symc.frontend.checkpoint import (
     checkpoint,
 )
+from symc.frontend.control import (
+    cond,
+    fori_loop,
+    ifelse,
+    map,
+    scan,
+    switch,
+    while_loop,
+)
 from symc.frontend.creation import (
     arange,
     asarray,
@@ -286,6 +295,7 @@ __all__ = [
     "complex64",
     "complex128",
     "concat",
+    "cond",
     "cos",
     "custom_jvp",
     "custom_vjp",
@@ -306,6 +316,7 @@ __all__ = [
     "float64",
     "floor",
     "floor_divide",
+    "fori_loop",
     "full",
     "full_like",
     "function",
@@ -315,6 +326,7 @@ __all__ = [
     "greater_equal",
     "hessian",
     "hvp",
+    "ifelse",
     "int8",
     "int16",
     "int32",
@@ -341,6 +353,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -369,6 +382,7 @@ __all__ = [
     "reshape",
     "roll",
     "round",
+    "scan",
     "shared",
     "sigmoid",
     "sign",
@@ -386,6 +400,7 @@ __all__ = [
     "subtract",
     "sum",
     "swapaxes",
+    "switch",
     "take",
     "take_along_axis",
     "tanh",
@@ -406,6 +421,7 @@ __all__ = [
     "vjp",
     "vmap",
     "where",
+    "while_loop",
     "zeros",
     "zeros_like",
 ]

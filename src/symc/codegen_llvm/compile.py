@@ -21,11 +21,14 @@ from symc.codegen_llvm.contraction import contract_kernels
 from symc.codegen_llvm.costs import called, frequent
 from symc.codegen_llvm.identity import nest_key
 from symc.codegen_llvm.kernels import NestKernels, map_kernels
+from symc.codegen_llvm.native_loops import native_launch
 from symc.codegen_llvm.pairs import pair_kernel, paired
 from symc.codegen_llvm.target import Target, emit_assembly, emit_object, host
 from symc.codegen_llvm.text import Module
 from symc.ir.launch import Launch, Launches
 from symc.ir.nest import ContractStage, MapStage, Nest
+from symc.passes import buffers
+from symc.passes.plan import Control
 
 LARGE: Final = 50_000
 LARGE_SUMS: Final = 250_000
@@ -49,30 +52,28 @@ class Compiled:
         return emit_assembly(self.llvm, self.target, self.level)
 
 
-def compile_nests(nests: Sequence[Nest], target: Target | None = None) -> Compiled:
+def compile_nests(nests: Sequence[Nest | Control], target: Target | None = None) -> Compiled:
     """Generate code for `nests`, by default for this machine's CPU."""
     target = host() if target is None else target
-    text, launches = generate(nests, target)
-    level = _level(text, nests)
+    text, launches, level = generate(nests, target)
     return Compiled(emit_object(text, target, level), launches, text, target, level)
 
 
-def _level(text: str, nests: Sequence[Nest]) -> int:
-    """The level of code generation that a module's length allows; instructions are indented."""
-    sums = any(isinstance(stage, ContractStage) for nest in nests for stage in nest.stages)
-    return 2 if text.count("\n  ") <= (LARGE_SUMS if sums else LARGE) else 0
-
-
-def generate(nests: Sequence[Nest], target: Target) -> tuple[str, tuple[Launches, ...]]:
-    """The LLVM text of `nests`, and their launches.
+def generate(
+    nests: Sequence[Nest | Control], target: Target
+) -> tuple[str, tuple[Launches, ...], int]:
+    """The LLVM text of `nests`, their launches, and the level that the text's length allows.
 
     Math functions beside contractions are functions of the module: their constants would otherwise
     be kept in the registers that the sums need.
     """
+    controls = _controls(nests)
+    inner = [step.nest for c in controls for plan in c.bodies for step in plan.steps]
+    plain = [nest for nest in (*nests, *inner) if isinstance(nest, Nest)]
+    keys = {id(nest): nest_key(nest) for nest in plain}
     unique: dict[Hashable, Nest] = {}
-    keys = [nest_key(nest) for nest in nests]
-    for key, nest in zip(keys, nests, strict=True):
-        unique.setdefault(key, nest)
+    for nest in plain:
+        unique.setdefault(keys[id(nest)], nest)
     stages = [stage for nest in unique.values() for stage in nest.stages]
     outline = frequent(node for stage in stages for node in stage.body.nodes) | called(
         node for stage in stages if isinstance(stage, ContractStage) for node in stage.body.nodes
@@ -82,7 +83,31 @@ def generate(nests: Sequence[Nest], target: Target) -> tuple[str, tuple[Launches
     for number, (key, nest) in enumerate(unique.items()):
         name = f"k{number}_" + re.sub(r"\W", "_", nest.name)
         made[key] = _nest(NestKernels(module, nest, name, target.vector, outline))
-    return module.text(), tuple(made[key] for key in keys)
+    found = {id(nest): made[keys[id(nest)]] for nest in plain}
+    for number, control in enumerate(reversed(controls)):
+        programs = [
+            buffers.run(plan, [found[id(step.nest)] for step in plan.steps], control.symbols)
+            for plan in control.bodies
+        ]
+        symbol = f"loop{number}_" + re.sub(r"\W", "_", control.name)
+        found[id(control)] = (native_launch(module, control, programs, symbol),)
+    text = module.text()
+    sums = any(isinstance(stage, ContractStage) for stage in stages)
+    # Instructions are indented.
+    level = 2 if text.count("\n  ") <= (LARGE_SUMS if sums else LARGE) else 0
+    return text, tuple(found[id(nest)] for nest in nests), level
+
+
+def _controls(nests: Sequence[Nest | Control]) -> list[Control]:
+    """All loops and choices, to any depth; one before those in its bodies."""
+    found: list[Control] = []
+    todo = [nest for nest in nests if isinstance(nest, Control)]
+    while todo:
+        control = todo.pop()
+        found.append(control)
+        steps = [step for plan in control.bodies for step in plan.steps]
+        todo += [step.nest for step in steps if isinstance(step.nest, Control)]
+    return found
 
 
 def _nest(owner: NestKernels) -> tuple[Launch, ...]:

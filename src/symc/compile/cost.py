@@ -11,21 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from symc.ir import ops
 from symc.ir.dims import Size, maximum, minimum, size_product, substitute, symbol
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
 from symc.ir.nest import ContractStage, MapStage, Nest, Stage
+from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
 from symc.ir.program import Program, SizeExpr, SizeOp
-from symc.passes.plan import Plan, Step
+from symc.passes.plan import Control, Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Sizes: numbers, or expressions of the sizes that were not given.
 
-    flops: arithmetic operations of one call.  bytes: read and written by kernels, each operand of a
-    kernel once.  workspace: bytes that a call needs besides inputs, outputs and shared variables.
+    flops: arithmetic operations of one call; one step of a while loop, all branches of a choice.
+    bytes: read and written by kernels, each operand of a kernel once.  workspace: bytes that a call
+    needs besides inputs, outputs and shared variables.
     """
 
     flops: Size
@@ -48,21 +51,33 @@ def cost(plan: Plan, program: Program, dims: Mapping[str, int]) -> Cost:
                 where=here(),
             )
         )
+    flops, moved = _spent(plan)
+    return Cost(flops, moved, _evaluated(program)[program.arena]).at(dims)
+
+
+def _spent(plan: Plan) -> tuple[Size, Size]:
+    """Operations, and bytes moved, of one run of a plan."""
     flops: Size = 0
     moved: Size = 0
     for step in plan.steps:
         own, traffic = step_cost(step)
         flops, moved = flops + own, moved + traffic
-    return Cost(flops, moved, _evaluated(program)[program.arena]).at(dims)
+    return flops, moved
 
 
 def step_cost(step: Step) -> tuple[Size, Size]:
     """Operations of one kernel, and the bytes that it reads and writes."""
+    nest = step.nest
     flops: Size = 0
-    for stage in step.nest.stages:
-        flops = flops + _flops(step.nest, stage)
     moved: Size = 0
-    for operand in step.nest.operands:
+    if isinstance(nest, Control):
+        steps = groups(nest.node).length if nest.node.op is ops.SCAN else 1
+        for own, traffic in map(_spent, nest.bodies):
+            flops, moved = flops + steps * own, moved + steps * traffic
+        return flops, moved
+    for stage in nest.stages:
+        flops = flops + _flops(nest, stage)
+    for operand in nest.operands:
         if operand.role != "scratch":
             moved = moved + operand.type.bytes * (2 if operand.role == "inout" else 1)
     return flops, moved

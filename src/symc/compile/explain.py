@@ -22,7 +22,7 @@ from symc.ir.report import KernelReport, Report, Split
 from symc.ir.types import dtype_name
 from symc.passes import fuse
 from symc.passes.fuse_reasons import splits
-from symc.passes.plan import Step
+from symc.passes.plan import Control, Step
 
 _SHOWN: Final = 48
 _LISTED: Final = 30  # pairs of kernels that the text lists; the data has all
@@ -76,8 +76,13 @@ def _kernel(step: Step, launches: Launches) -> KernelReport:
     )
 
 
-def _operations(nest: Nest) -> Iterator[str]:
+def _operations(nest: Nest | Control) -> Iterator[str]:
     """What the kernel computes, stage by stage, as op names with counts."""
+    if isinstance(nest, Control):
+        inner = [step.nest for plan in nest.bodies for step in plan.steps]
+        parts = [" ".join(_operations(part)) for part in inner]
+        yield f"{nest.node.op.name} of {len(inner)} kernels: {'; '.join(parts)}"
+        return
     for stage in nest.stages:
         counts = Counter(node.op.name for node in stage.body.nodes)
         names = [f"{name} x{n}" if n > 1 else name for name, n in counts.items()]

@@ -21,12 +21,14 @@ from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import DomainError, message
 from symc.ir.generic_nest import nest_text
 from symc.ir.generic_program import program_text
+from symc.ir.nest import Nest
 from symc.ir.options import Options
 from symc.ir.report import Report
 from symc.ir.text import print_function
 from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
 from symc.passes import define, plan_build
+from symc.passes.plan import Control
 from symc.runtime.encode import encode
 
 __all__ = [
@@ -66,12 +68,19 @@ def stage_text(stages: Stages, stage: str) -> str:
         case "optimized":
             return print_function(stages.optimized.function)
         case "kernels":
-            nests = [step.nest for step in stages.plan.steps]
-            return "\n".join(_commented(print_nest(nest)) + nest_text(nest) for nest in nests)
+            return "\n".join(_kernel_text(step.nest) for step in stages.plan.steps)
         case "program":
             return _commented(print_program(stages.program)) + program_text(stages.program)
         case _:
             raise DomainError(message("ir stage", got=repr(stage), expected=", ".join(STAGES)))
+
+
+def _kernel_text(nest: Nest | Control) -> str:
+    """A kernel in short and in full; a loop as a comment and the kernels of its bodies."""
+    if isinstance(nest, Nest):
+        return _commented(print_nest(nest)) + nest_text(nest)
+    inner = [_kernel_text(step.nest) for plan in nest.bodies for step in plan.steps]
+    return f"// {nest.node.op.name} {nest.name}: {len(inner)} kernels\n" + "\n".join(inner)
 
 
 def _commented(text: str) -> str:

@@ -23,6 +23,7 @@ from symc.passes import (
     buffers,
     fuse,
     lower,
+    plan_build,
     plan_order,
     run_passes,
 )
@@ -51,7 +52,7 @@ def run_stages(
     with timed(report, "fuse", nodes):
         fusion = fuse.run(optimized.function)
     with timed(report, "lower", nodes):
-        plan = plan_order.run(lower.run(optimized, fusion))
+        plan = plan_order.run(lower.run(optimized, fusion, plan_build.run))
     with timed(report, "codegen", len(plan.steps)):
         made = compile_nests([step.nest for step in plan.steps])
     if made.level < 2:

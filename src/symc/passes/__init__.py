@@ -7,14 +7,16 @@ unless licensed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from symc.ir.core import Function, Value
+from symc.ir.build import apply
+from symc.ir.core import Function, Node, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
 from symc.passes import algebra, contractions, cse, dce, fold, forward, inline, order, stabilise
 from symc.passes.pattern import Match, Rule
+from symc.passes.sweep import Sweep
 
 Pass = Callable[[Function, Options], Function]
 # Called with the pass's name and the function before and after it.
@@ -60,7 +62,7 @@ def run_passes(
     settled: set[str] = set()  # passes that have nothing to do on the function as it is now
     for name in names:
         start = time.perf_counter()
-        after = function if name in settled else _run_one(name, function, options, report)
+        after = function if name in settled else _everywhere(name, function, options, report)
         if after is not function:
             settled.clear()
         settled.add(name)
@@ -71,6 +73,24 @@ def run_passes(
             observer(name, function, after)
         function = after
     return function
+
+
+def _everywhere(
+    name: str, function: Function, options: Options, report: Report | None
+) -> Function:
+    """One pass on the regions of control flow, innermost first, and on the function."""
+    if any(node.regions for node in function.nodes):
+
+        def visit(node: Node) -> Sequence[Value] | None:
+            regions = tuple(_everywhere(name, r, options, report) for r in node.regions)
+            if all(new is old for new, old in zip(regions, node.regions, strict=True)):
+                return None
+            where = node.locations
+            made = apply(node.op, node.operands, node.attrs, regions=regions, locations=where)
+            return made.results
+
+        function = Sweep(function).run(visit)
+    return _run_one(name, function, options, report)
 
 
 def _run_one(name: str, function: Function, options: Options, report: Report | None) -> Function:

@@ -41,22 +41,25 @@ from symc.passes.buffers_storage import Home, Storage
 from symc.passes.plan import Plan, Step
 
 
-def run(plan: Plan, launches: Sequence[Launches]) -> Program:
-    """The program of `plan`; `launches[i]` are those of `plan.steps[i].nest`."""
+def run(plan: Plan, launches: Sequence[Launches], names: Sequence[str] = ()) -> Program:
+    """The program of `plan`; `launches[i]` are those of `plan.steps[i].nest`.
+
+    `names`: dims that are known besides those of the params, for the body of a loop.
+    """
     if len(launches) != len(plan.steps):
         raise CompileError(message("buffers", got=len(launches), expected=len(plan.steps)))
-    return _Writer(plan, launches).program()
+    return _Writer(plan, launches, names).program()
 
 
 class _Writer:
     """The tables of one program while they are filled."""
 
-    def __init__(self, plan: Plan, launches: Sequence[Launches]) -> None:
+    def __init__(self, plan: Plan, launches: Sequence[Launches], names: Sequence[str]) -> None:
         entry = plan.entry
         self._plan = plan
         self._launches = launches
         self._params = plan.function.params
-        self._sizes = SizeTable(param.type for param in self._params)
+        self._sizes = SizeTable((param.type for param in self._params), names)
         self._storage = Storage(plan)
         self._buffers: list[Buffer] = []
         self._number: dict[Home, int] = {}

@@ -23,9 +23,9 @@ _APPLY = {
 class SizeTable:
     """Entries in the making; `dims` are the names of the program's dims in order."""
 
-    def __init__(self, types: Iterable[TensorType]) -> None:
+    def __init__(self, types: Iterable[TensorType], more: Iterable[str] = ()) -> None:
         names = (s.name for type in types for size in type.shape for s in ordered(size))
-        self.dims = tuple(dict.fromkeys(names))
+        self.dims = tuple(dict.fromkeys((*names, *more)))
         self._dim = {name: i for i, name in enumerate(self.dims)}
         self._entries: dict[SizeExpr, int] = {}
         self._sizes: dict[Size, int] = {}

@@ -19,10 +19,9 @@ from collections.abc import Callable
 from typing import Final
 
 from symc.ir.core import Function, Node
-from symc.ir.errors import CompileError, message
 from symc.ir.ops.record import Kind
 from symc.passes.fuse_anchor import contract, join_rows, place_pieces, place_scatter
-from symc.passes.fuse_group import Shape, in_order
+from symc.passes.fuse_group import Shape, Store, in_order
 from symc.passes.fuse_index import compose
 from symc.passes.fuse_merge import merged
 from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, kind_of, view_map
@@ -30,11 +29,12 @@ from symc.passes.fuse_wait import wait
 
 
 def run(function: Function) -> Fusion:
-    """Partition `function` into groups.  Raises CompileError on regions that were not inlined."""
+    """Partition `function` into groups."""
     partition = Partition(function)
     for node in reversed(function.nodes):
         _VISIT[kind_of(node)](partition, node)
-    for value in (*function.params, *(node.results[0] for node in function.nodes)):
+    results = (value for node in function.nodes for value in node.results)
+    for value in (*function.params, *results):
         if partition.is_shared(value):
             merged(partition, value, partition.split(value)[0])
     groups = in_order(partition.living())
@@ -90,9 +90,16 @@ def _elementwise(p: Partition, node: Node) -> None:
 
 
 def _control(p: Partition, node: Node) -> None:
-    raise CompileError(
-        message("fuse: a region was not inlined", got=node.op.name, where=node.locations[0])
-    )
+    """A loop or a choice is a kernel of its own; its results lie in memory, read or not."""
+    group = p.new_group(Shape.CONTROL, [], node)
+    group.effect = node
+    for value in node.results:
+        inline, buffered = p.split(value)
+        readers = [*buffered, *(use for uses in inline.values() for use in uses)]
+        group.add_store(Store(value, (), value, ()), p.number[node])
+        p.precede(group, readers)
+    for operand in node.operands:
+        p.use(operand, Use(group))
 
 
 _VISIT: Final[dict[Kind, Callable[[Partition, Node], None]]] = {

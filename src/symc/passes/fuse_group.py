@@ -33,6 +33,7 @@ class Shape(Enum):
     ROW = "row"  # outer axes, and stages over inner axes
     CONTRACT = "contract"  # a contraction and what is computed from each element; no ramps
     FIXED = "fixed"  # writes part of a buffer; takes producers but nothing else
+    CONTROL = "control"  # a loop or a choice: reads and writes whole buffers
 
 
 class Apart(Enum):

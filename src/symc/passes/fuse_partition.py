@@ -149,7 +149,9 @@ def foldable(value: Value) -> Value:
     return best
 
 
-_STORED: Final = frozenset({Kind.REDUCE, Kind.CONTRACT, Kind.SCATTER, Kind.ASSEMBLE})
+_STORED: Final = frozenset(
+    {Kind.REDUCE, Kind.CONTRACT, Kind.SCATTER, Kind.ASSEMBLE, Kind.CONTROL}
+)
 
 
 def has_buffer(value: Value) -> bool:
@@ -350,7 +352,7 @@ class Partition:
             case Shape.ROW:
                 outer = self.outer(group)
                 return outer is not None and outer <= axes
-            case Shape.FIXED:
+            case Shape.FIXED | Shape.CONTROL:
                 return False
 
     # Joining.

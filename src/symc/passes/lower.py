@@ -22,20 +22,29 @@ from symc.ir.ops import attributes
 from symc.ir.ops.contract import DotAxes, dot_axes
 from symc.ir.ops.record import Kind
 from symc.ir.types import TensorType
+from symc.passes import lower_control
 from symc.passes.fuse_group import Group, Shape
 from symc.passes.fuse_index import ZERO, Coordinate, Index, axes_of, coordinate, renamed, to_map
 from symc.passes.fuse_partition import Fusion
 from symc.passes.lower_body import Body, BodyBuilder, Places, folded, gathered_axes, is_along
+from symc.passes.lower_control import Build
 from symc.passes.lower_stages import Item, Rows, StagePlan
 from symc.passes.plan import Plan, Step
 
 MANY_LOCATIONS = 8
 
 
-def run(entry: Entry, fusion: Fusion) -> Plan:
-    """One step per group of `fusion`, in order."""
-    steps = tuple(_Lowering(fusion, group, f"k{i}").step() for i, group in enumerate(fusion.groups))
+def run(entry: Entry, fusion: Fusion, build: Build) -> Plan:
+    """One step per group of `fusion`, in order; `build` plans the bodies of loops."""
+    steps = tuple(_step(fusion, group, f"k{i}", build) for i, group in enumerate(fusion.groups))
     return Plan(entry, steps, fusion.aliases, {})
+
+
+def _step(fusion: Fusion, group: Group, name: str, build: Build) -> Step:
+    if group.shape is Shape.CONTROL:
+        assert group.effect is not None
+        return lower_control.step(group.effect, name, build)
+    return _Lowering(fusion, group, name).step()
 
 
 class _Lowering:
@@ -60,7 +69,7 @@ class _Lowering:
                 outer, stages = self._rows()
             case Shape.CONTRACT:
                 outer, stages = (), (self._contract(),)
-            case Shape.FIXED:
+            case Shape.FIXED | Shape.CONTROL:
                 outer, stages = self._fixed()
         nest = Nest(self._name, tuple(self._operands), outer, stages, (), self._locations())
         nest = Nest(nest.name, nest.operands, outer, stages, nest_symbols(nest), nest.locations)

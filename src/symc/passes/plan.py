@@ -13,9 +13,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from symc.ir.core import Function, Value
+from symc.ir.core import Function, Locations, Node, Value
 from symc.ir.entry import Entry
-from symc.ir.nest import Nest
+from symc.ir.nest import Nest, Operand
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Control:
+    """A loop or a choice whose bodies are plans of their own: a `scan`, `while` or `switch` node.
+
+    `codegen_llvm/native_loops.py` makes one function of the kernel ABI of it, which calls the
+    kernels of its bodies.  Operands stand in the order of the node: what it takes ("in"), then its
+    results ("out").  What changes from step to step is a *state* of the body's entry (its carries),
+    all else an input; a scan's body takes the number of the step as its last input.  `symbols`
+    names the sizes that it and its bodies read, sorted.
+    """
+
+    name: str
+    node: Node
+    operands: tuple[Operand, ...]
+    bodies: tuple[Plan, ...]
+    symbols: tuple[str, ...]
+    locations: Locations
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +46,7 @@ class Step:
     waits: values that earlier steps make and this one does not read.
     """
 
-    nest: Nest
+    nest: Nest | Control
     values: tuple[Value | None, ...]
     olds: tuple[Value | None, ...]
     traps: bool = False

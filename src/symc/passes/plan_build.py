@@ -1,6 +1,6 @@
 """From an optimised entry to kernels in launch order.
 
-before: an Entry whose function has no regions.  after: a `Plan`, ready for code generation; its
+before: an Entry whose calls have been inlined.  after: a `Plan`, ready for code generation; its
 nests and what the code generator says about them go to `buffers.run`.
 """
 
@@ -14,4 +14,4 @@ from symc.passes.plan import Plan
 def run(entry: Entry) -> Plan:
     """Fuse, lower, and order the kernels of `entry`."""
     fusion = fuse.run(entry.function)
-    return plan_order.run(lower.run(entry, fusion))
+    return plan_order.run(lower.run(entry, fusion, run))

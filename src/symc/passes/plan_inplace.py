@@ -15,13 +15,13 @@ from dataclasses import replace
 from symc.ir.affine import IndexMap
 from symc.ir.core import Value
 from symc.ir.nest import ContractStage, Gather, Load, MapStage, Nest, Operand, Stage, Store
-from symc.passes.plan import Plan, Step
+from symc.passes.plan import Control, Plan, Step
 
 
 def overwrite(plan: Plan, step: Step, old: Value, new: Value) -> Step | None:
     """`step` writing `new` into the buffer of `old`, or None when that would change results."""
     target = _written(step, new)
-    if target is None:
+    if target is None or isinstance(step.nest, Control):
         return None
     if step.nest.operands[target].role == "inout":
         previous = step.olds[target]
@@ -38,7 +38,7 @@ def overwrite(plan: Plan, step: Step, old: Value, new: Value) -> Step | None:
 def read_through(plan: Plan, step: Step) -> Step:
     """`step` with "inout" operands also standing for other safe reads of the same old value."""
     for target, old in enumerate(step.olds):
-        if old is None:
+        if old is None or isinstance(step.nest, Control):
             continue
         sources = _other_reads(plan, step, plan.root(old), target)
         same = all(step.values[i] is old for i in sources)
@@ -119,6 +119,7 @@ def merge_operands(step: Step, sources: list[int], target: int, old: Value) -> S
         replace(step.nest.operands[i], role=role, name=f"{role}{place}")
         for place, (i, role) in enumerate(zip(kept, roles, strict=True))
     )
+    assert isinstance(step.nest, Nest)
     nest = renumbered(step.nest, operands, number)
     values = tuple(step.values[i] for i in kept)
     olds = tuple(old if i == target else step.olds[i] for i in kept)

@@ -15,7 +15,7 @@ from typing import Final
 from symc.ir.core import Value
 from symc.ir.dims import size_product
 from symc.ir.nest import ContractStage, Load, Nest, Operand
-from symc.passes.plan import Plan, Step
+from symc.passes.plan import Control, Plan, Step
 from symc.passes.plan_inplace import renumbered_stage
 
 # Rows of g up to which one pass over W serves both sums: faster or as fast as two kernels at every
@@ -36,8 +36,8 @@ def pair(plan: Plan, product: Step, update: Step, old: Value) -> Step | None:
     return _joined(product, update)
 
 
-def _contraction(nest: Nest) -> ContractStage | None:
-    if len(nest.stages) != 1:
+def _contraction(nest: Nest | Control) -> ContractStage | None:
+    if isinstance(nest, Control) or len(nest.stages) != 1:
         return None
     (stage,) = nest.stages
     return stage if isinstance(stage, ContractStage) else None
@@ -105,6 +105,8 @@ def _joined(product: Step, update: Step) -> Step:
         operands.append(replace(operand, name=f"{operand.role}{len(operands)}"))
         values.append(value)
         olds.append(old)
+    assert isinstance(product.nest, Nest)
+    assert isinstance(update.nest, Nest)
     stages = tuple(renumbered_stage(stage, number) for stage in product.nest.stages)
     nest = Nest(
         update.nest.name,

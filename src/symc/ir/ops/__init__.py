@@ -27,7 +27,6 @@ from symc.ir.ops.arithmetic import (
     SQRT,
     STOP_GRADIENT,
     SUB,
-    TANGENT_PRODUCT,
     TRUNC,
 )
 from symc.ir.ops.assemble import CONCAT, SET_SLICE
@@ -53,8 +52,10 @@ from symc.ir.ops.logic import (
 )
 from symc.ir.ops.record import Op
 from symc.ir.ops.reduce import ALL, ANY, ARGMAX, ARGMIN, MAX, MIN, PROD, SUM
+from symc.ir.ops.scan import SCAN
 from symc.ir.ops.scatter import SCATTER, SCATTER_ALONG, SCATTER_FOLD, SCATTER_FOLD_ALONG
 from symc.ir.ops.source import CONSTANT, IOTA, SIZE
+from symc.ir.ops.switch import SWITCH
 from symc.ir.ops.transcendental import (
     COS,
     EXP,
@@ -71,6 +72,7 @@ from symc.ir.ops.transcendental import (
     TANH,
 )
 from symc.ir.ops.view import BROADCAST, PERMUTE, RESHAPE, SLICE
+from symc.ir.ops.while_loop import WHILE
 
 _TABLE = (
     ABS,
@@ -106,9 +108,9 @@ _TABLE = (
     ISNAN,
     LE,
     LOG,
+    LOG10,
     LOG1P,
     LOG2,
-    LOG10,
     LT,
     MAX,
     MAXIMUM,
@@ -123,10 +125,11 @@ _TABLE = (
     PERMUTE,
     POW,
     PROD,
-    RESHAPE,
     RELU,
+    RESHAPE,
     RINT,
     SCALE,
+    SCAN,
     SCATTER,
     SCATTER_ALONG,
     SCATTER_FOLD,
@@ -142,12 +145,13 @@ _TABLE = (
     STOP_GRADIENT,
     SUB,
     SUM,
+    SWITCH,
     TAKE,
     TAKE_ALONG,
-    TANGENT_PRODUCT,
     TANH,
     TRUNC,
     WHERE,
+    WHILE,
     XOR,
 )
 
@@ -209,6 +213,7 @@ __all__ = [
     "RESHAPE",
     "RINT",
     "SCALE",
+    "SCAN",
     "SCATTER",
     "SCATTER_ALONG",
     "SCATTER_FOLD",
@@ -224,11 +229,12 @@ __all__ = [
     "STOP_GRADIENT",
     "SUB",
     "SUM",
+    "SWITCH",
     "TAKE",
     "TAKE_ALONG",
-    "TANGENT_PRODUCT",
     "TANH",
     "TRUNC",
     "WHERE",
+    "WHILE",
     "XOR",
 ]

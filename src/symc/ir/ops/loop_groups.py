@@ -44,17 +44,14 @@ def groups(node: Node) -> Groups:
 def read_groups(operands: int, attrs: Attrs) -> Groups:
     """The groups of a scan of so many operands; DomainError when the attributes do not fit."""
     carries, xs, length = attrs.get("carries"), attrs.get("xs"), attrs.get("length")
-    counted = isinstance(carries, int) and isinstance(xs, int) and carries >= 0 and xs >= 0
-    if not counted or carries + xs > operands:  # type: ignore[operator]
-        raise DomainError(
-            message("scan: carries and xs", got=f"{carries} and {xs}", expected="at most operands")
-        )
+    if not isinstance(carries, int) or not isinstance(xs, int) or min(carries, xs) < 0:
+        raise DomainError(message("scan: carries, xs", got=(carries, xs), expected="counts"))
+    if carries + xs > operands:
+        raise DomainError(message("scan: carries, xs", got=(carries, xs), expected=operands))
     if isinstance(length, bool) or not isinstance(length, int | Dim):
         raise DomainError(message("scan: length", got=length, expected="a size"))
     if not isinstance(attrs.get("reverse"), bool):
         raise DomainError(message("scan: reverse", got=attrs.get("reverse"), expected="a bool"))
-    assert isinstance(carries, int)
-    assert isinstance(xs, int)
     return Groups(operands - carries - xs, carries, xs, length, attrs["reverse"] is True)
 
 

@@ -1,0 +1,248 @@
+"""Scans, while loops and switches as native functions around the programs of their bodies.
+
+before: a `Control` and the programs of its entries.  after: its function in a module, and the one
+launch that calls it.
+
+Temporaries, in the order of `Launch.temporaries`: the arenas of the bodies, then a second buffer
+for each carry whose new value lies elsewhere.  The first buffer of a carry is that of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from symc.codegen_llvm.abi import KernelEmitter
+from symc.codegen_llvm.contract.size import as_reg
+from symc.codegen_llvm.native import Places, Runner, advanced, copy
+from symc.codegen_llvm.text import Module, Reg, i64
+from symc.ir import ops
+from symc.ir.dims import Size, maximum, size_product
+from symc.ir.launch import Launch
+from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.while_loop import carries_of
+from symc.ir.program import Program
+from symc.passes.plan import Control
+
+UNKNOWN_STEPS: Final = 64  # that a loop without a length is taken to run
+STEP_COST: Final = 16 * 5  # of one step besides its kernels
+
+
+@dataclass(slots=True)
+class _Native:
+    """One function under construction."""
+
+    control: Control
+    k: KernelEmitter
+    runners: list[Runner]
+    temporaries: list[Size] = field(default_factory=list)
+
+    def room(self, bytes: Size) -> Reg:
+        """The address of a new temporary."""
+        self.temporaries.append(bytes)
+        return self.k.buffer(len(self.control.operands) + len(self.temporaries) - 1)
+
+    def arena(self, runner: Runner) -> Reg | None:
+        """Room for the temporaries of a body."""
+        return None if runner.arena == 0 else self.room(runner.arena)
+
+    def bytes(self, operand: int) -> int | Reg:
+        """The bytes of an operand."""
+        return self.k.size(self.control.operands[operand].type.bytes)
+
+    def row(self, operand: int) -> int | Reg:
+        """The bytes of a row of an operand."""
+        type = self.control.operands[operand].type
+        return self.k.size(size_product(type.shape[1:]) * type.dtype.itemsize)
+
+
+def native_launch(
+    module: Module, control: Control, programs: Sequence[Program], symbol: str
+) -> Launch:
+    """Write the function of `control`; the launch that calls it."""
+    k = KernelEmitter(module, control.symbols)
+    runners = [Runner(k, p, f"{symbol}.{i}") for i, p in enumerate(programs)]
+    made = _Native(control, k, runners)
+    if control.node.op is ops.SCAN:
+        cost = _scan(made)
+    elif control.node.op is ops.WHILE:
+        cost = _while(made)
+    else:
+        cost = _switch(made)
+    k.finish(symbol)
+    scratch: Size = 0
+    for runner in runners:
+        scratch = maximum(scratch, runner.scratch)
+    numbers = range(len(control.operands) + len(made.temporaries))
+    return Launch(
+        symbol,
+        tuple(numbers),
+        control.symbols,
+        1,
+        cost,
+        scratch,
+        tuple(made.temporaries),
+        k.traps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Carries:
+    """Where carries lie: results, and the second buffers of those that change places."""
+
+    first: list[Reg]
+    second: list[Reg | None]
+    sizes: list[int | Reg]
+
+
+def _carries(made: _Native, runner: Runner, start: int, results: int) -> _Carries:
+    """Copy the first values of the carries to where the loop keeps them."""
+    swaps = runner.swaps()
+    first, second, sizes = [], [], []
+    for i, swap in enumerate(swaps):
+        bytes = made.control.operands[results + i].type.bytes
+        first.append(made.k.buffer(results + i))
+        second.append(made.room(bytes) if swap else None)
+        sizes.append(made.bytes(results + i))
+        copy(made.k, first[-1], made.k.buffer(start + i), as_reg(sizes[-1]))
+    return _Carries(first, second, sizes)
+
+
+def _turned(carried: Sequence[Reg], swaps: Sequence[bool]) -> list[tuple[Reg, Reg]]:
+    """(current, other) of each carry from what the loop carries: two pointers, or one."""
+    found = []
+    rest = iter(carried)
+    for swap in swaps:
+        now = next(rest)
+        found.append((now, next(rest) if swap else now))
+    return found
+
+
+def _started(carries: _Carries) -> list[Reg]:
+    found = []
+    for first, second in zip(carries.first, carries.second, strict=True):
+        found.append(first)
+        if second is not None:
+            found.append(second)
+    return found
+
+
+def _following(pairs: Sequence[tuple[Reg, Reg]], swaps: Sequence[bool]) -> list[Reg]:
+    found = []
+    for (now, other), swap in zip(pairs, swaps, strict=True):
+        found += [other, now] if swap else [now]
+    return found
+
+
+def _settled(k: KernelEmitter, carries: _Carries, pairs: Sequence[tuple[Reg, Reg]]) -> None:
+    """Bring last values that lie in second buffers to the results."""
+    for first, second, bytes, (now, _) in zip(
+        carries.first, carries.second, carries.sizes, pairs, strict=True
+    ):
+        if second is not None:
+            with k.when(k.emit("i1", f"icmp ne {now}, {first.name}")):
+                copy(k, first, now, as_reg(bytes))
+
+
+def _scan(made: _Native) -> Size:
+    k, control = made.k, made.control
+    (runner,) = made.runners
+    node = control.node
+    parts = groups(node)
+    count = len(node.operands)
+    length = as_reg(k.size(parts.length))
+    arena = made.arena(runner)
+    carries = _carries(made, runner, parts.consts, count)
+    swaps = runner.swaps()
+    number = k.slot("i64")
+    consts = [k.buffer(i) for i in range(parts.consts)]
+    xs = range(parts.consts + parts.carries, count)
+    ys = range(count + parts.carries, len(control.operands))
+    with k.loop(i64(0), length, i64(1), _started(carries)) as loop:
+        k.poll()
+        step = loop.index
+        if parts.reverse:
+            last = k.emit("i64", f"sub nsw i64 {length.name}, 1")
+            step = k.emit("i64", f"sub nsw i64 {last.name}, {step.name}")
+        k.line(f"store {step}, {number}, align 8")
+        pairs = _turned(loop.carried, swaps)
+        runner.run(
+            Places(
+                [*consts, *(advanced(k, k.buffer(i), step, made.row(i)) for i in xs), number],
+                [now for now, _ in pairs],
+                [other for _, other in pairs],
+                [advanced(k, k.buffer(i), step, made.row(i)) for i in ys],
+                arena,
+            )
+        )
+        loop.carry(*_following(pairs, swaps))
+    _settled(k, carries, _turned(loop.carried, swaps))
+    return parts.length * (runner.cost + STEP_COST) + STEP_COST
+
+
+def _while(made: _Native) -> Size:
+    k, control = made.k, made.control
+    test, body = made.runners
+    node = control.node
+    count, kept = len(node.operands), len(node.operands) - carries_of(node)
+    arenas = [made.arena(test), made.arena(body)]
+    carries = _carries(made, body, kept, count)
+    swaps = body.swaps()
+    going = k.slot("i8")
+    consts = [k.buffer(i) for i in range(kept)]
+    start = _started(carries)
+    head, inside, done = (k.new_label(hint) for hint in ("head", "body", "done"))
+    before = k.block
+    k.jump(head)
+    k.open(head)
+    current = [Reg(k.fresh("c"), "ptr") for _ in start]
+    mark = len(k.lines)
+    pairs = _turned(current, swaps)
+    k.poll()
+    values = [now for now, _ in pairs]
+    test.run(Places([*consts, *values], [], [], [going], arenas[0]))
+    found = k.emit("i8", f"load i8, {going}, align 1")
+    k.branch(k.emit("i1", f"icmp ne {found}, 0"), inside, done)
+    k.open(inside)
+    body.run(Places(consts, values, [other for _, other in pairs], [], arenas[1]))
+    after = _following(pairs, swaps)
+    last = k.block
+    k.jump(head)
+    k.lines[mark:mark] = [
+        f"  {c.name} = phi ptr [ {first.name}, %{before} ], [ {following.name}, %{last} ]"
+        for c, first, following in zip(current, start, after, strict=True)
+    ]
+    k.open(done)
+    _settled(k, carries, pairs)
+    return (test.cost + body.cost + STEP_COST) * UNKNOWN_STEPS
+
+
+def _switch(made: _Native) -> Size:
+    k, control = made.k, made.control
+    node = control.node
+    count = len(node.operands)
+    chosen = k.emit("i64", f"load i64, {k.buffer(0)}, align 8")
+    inputs = [k.buffer(i) for i in range(1, count)]
+    outputs = [k.buffer(i) for i in range(count, len(control.operands))]
+    labels = [k.new_label("branch") for _ in made.runners]
+    done = k.new_label("done")
+    low, high = i64(0), i64(len(labels) - 1)
+    number = _clamped(k, chosen, low, high)
+    arms = " ".join(f"i64 {i}, label %{label}" for i, label in enumerate(labels))
+    k.line(f"switch {number}, label %{labels[-1]} [ {arms} ]")
+    cost: Size = STEP_COST
+    for label, runner in zip(labels, made.runners, strict=True):
+        k.open(label)
+        runner.run(Places(inputs, [], [], outputs, made.arena(runner)))
+        k.jump(done)
+        cost = maximum(cost, runner.cost)
+    k.open(done)
+    return cost
+
+
+def _clamped(k: KernelEmitter, value: Reg, low: Reg, high: Reg) -> Reg:
+    for verb, limit in (("smax", low), ("smin", high)):
+        k.module.declare(f"llvm.{verb}.i64", "i64 {}(i64, i64)")
+        value = k.emit("i64", f"call i64 @llvm.{verb}.i64({value}, {limit})")
+    return value

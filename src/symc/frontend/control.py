@@ -1,0 +1,353 @@
+"""Control flow: `scan`, `while_loop`, `fori_loop`, `map`, `cond`, `switch`, `ifelse`.
+
+before: Python functions of trees of arrays, for a step, a condition or a branch.  after: one node
+of a loop or a choice; each function is traced once into a region that sees its arguments and what
+it captures, whatever the number of steps.  On concrete values the whole is traced and compiled at
+the call, and its code found by the content of its IR.
+
+Invariants: a carry keeps its tree, shapes and dtypes; a weakly typed carry takes the dtype that its
+step returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symc.frontend import constraints, emit, trees
+from symc.frontend.carries import Carried, carried, settled
+from symc.frontend.dims import as_size
+from symc.frontend.entering import require_function, transformed
+from symc.frontend.expr import Expr, lift
+from symc.frontend.operand import Operand
+from symc.frontend.regions import Region, title_of, traced
+from symc.frontend.trees import Structure
+from symc.ir import dims, ops, term
+from symc.ir.build import apply
+from symc.ir.core import Function, Node, Value
+from symc.ir.dims import Size
+from symc.ir.errors import DTypeError, ShapeError, UnsupportedError, message
+from symc.ir.locations import here
+from symc.ir.ops.loop_groups import Operands, make_scan
+from symc.ir.ops.switch import joined
+from symc.ir.types import BOOL, I64, TensorType
+
+NUMBER = TensorType(I64, ())
+
+
+def scan(  # noqa: PLR0913  (the contract's signature)
+    step: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    *,
+    length: Any = None,
+    reverse: bool = False,
+    until: Callable[[Any], Any] | None = None,
+    truncate: int | None = None,
+    checkpoint: Any = None,
+    name: str | None = None,
+) -> tuple[Any, Any]:
+    """`(carry, ys)` after `carry, y = step(carry, x)` for each x of `xs`, or `length` times.
+
+    `init`: the first carry, a tree of arrays.  `xs`: a tree of arrays that share their leading
+    axis, or None: then `length`, which may be symbolic, is the number of steps and x is None.
+    `reverse`: from the last step to the first; ys keep the order of xs.  ys are stacked along a new
+    leading axis.  Raises ShapeError or DTypeError when a step changes the type of the carry.
+    """
+    require_function(step, "scan")
+    for option, given in (("until", until), ("truncate", truncate), ("checkpoint", checkpoint)):
+        if given is not None:
+            raise _not_offered(f"scan: {option}")
+    title = name or title_of(step)
+
+    def run(init: Any, xs: Any) -> tuple[Any, Any]:
+        how = _Steps(title, length, bool(reverse))
+        return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
+
+    found: tuple[Any, Any] = transformed(run)(init, xs)
+    return found
+
+
+def _not_offered(subject: str) -> UnsupportedError:
+    return UnsupportedError(message(subject, got="not offered yet", where=here()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """How a scan runs: its title, the length asked for, and the direction."""
+
+    title: str
+    length: Any
+    reverse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequences:
+    """The leaves of `xs`, one step of each, and the number of steps."""
+
+    values: list[Value]
+    steps: list[Operand]
+    tree: Structure
+    length: Size
+
+
+def _sequences(xs: Any, length: Any, title: str) -> _Sequences:
+    leaves, tree = trees.flatten(xs)
+    found = [lift(leaf, f"{title}: xs").__symc_operand__() for leaf in leaves]
+    size = None if length is None else as_size(length, f"{title}: length")
+    for x in found:
+        if not x.value.type.rank:
+            raise ShapeError(
+                message(f"{title}: xs", got=x.value.type, expected="a leading axis", where=here())
+            )
+        size = x.value.type.shape[0] if size is None else size
+    if size is None:
+        raise ShapeError(message(title, got="neither xs nor length", where=here()))
+    if isinstance(size, int) and size < 0:
+        raise ShapeError(message(f"{title}: length", got=size, expected=">= 0", where=here()))
+    values, steps = [], []
+    for x in found:
+        type = x.value.type
+        values.append(_of_length(x.value, size, title))
+        steps.append(Operand(Value(type.with_shape(type.shape[1:])), x.weak))
+    return _Sequences(values, steps, tree, size)
+
+
+def _of_length(x: Value, length: Size, title: str) -> Value:
+    """A sequence with exactly `length` rows; a constraint where that cannot be proved."""
+    own = x.type.shape[0]
+    equal = dims.prove_equal(own, length)
+    if equal is False:
+        raise ShapeError(
+            message(f"{title}: xs", got=f"{own} rows", expected=f"{length} rows", where=here())
+        )
+    if own == length:
+        return x
+    shape = (length, *x.type.shape[1:])
+    made = emit.value_of(ops.RESHAPE, (x,), {"shape": shape})
+    return constraints.attach(made, [constraints.must_equal(own, length, title)])
+
+
+def _scan(step: Callable[..., Any], init: Any, xs: Any, how: _Steps) -> tuple[Any, Any]:
+    seqs = _sequences(xs, how.length, how.title)
+
+    def traced_with(carry: Carried) -> tuple[Region, Carried, Structure]:
+        trees_seen: list[Structure] = []
+
+        def body(own: list[Expr]) -> Any:
+            count = len(carry.operands)
+            x = trees.unflatten(seqs.tree, own[count:-1])
+            made = step(trees.unflatten(carry.tree, own[:count]), x, own[-1])
+            if not isinstance(made, tuple) or len(made) != 2:
+                raise DTypeError(
+                    message(
+                        f"{how.title}: what the step returned",
+                        got=type(made).__name__,
+                        expected="a pair (carry, y)",
+                        where=here(),
+                    )
+                )
+            after, y = made
+            trees_seen.append(trees.flatten(y)[1])
+            return carry.leaves(after), y
+
+        given = [*carry.operands, *seqs.steps, Operand(Value(NUMBER))]
+        region = traced(how.title, body, given)
+        return region, carry, trees_seen[0]
+
+    carry = carried(init, f"{how.title}: init")
+    region, carry, ys_tree = settled(carry, traced_with, how.title)
+    count = len(carry.operands)
+    body, captured = _captured_first(region, count + len(seqs.steps) + 1)
+    given = Operands(captured, carry.values, seqs.values)
+    node = make_scan(ops.SCAN, body, given, seqs.length, how.reverse)
+    results = _placed(node, region)
+    return (
+        trees.unflatten(carry.tree, results[:count]),
+        trees.unflatten(ys_tree, results[count:]),
+    )
+
+
+def _captured_first(region: Region, own: int) -> tuple[Function, list[Value]]:
+    """The function with its captured params leading, and what they stand for."""
+    function = region.function
+    params = (*function.params[own:], *function.params[:own])
+    moved = Function(function.name, params, function.nodes, function.results, function.constraints)
+    return moved, region.operands[own:]
+
+
+def _placed(node: Node, region: Region) -> list[Expr]:
+    """The node's results as expressions; what the region assumes is assumed of them."""
+    for value in node.results:
+        constraints.attach(value, region.constraints)
+    return [Expr(Operand(value)) for value in node.results]
+
+
+def while_loop(
+    cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any, *, checkpoint: Any = None
+) -> Any:
+    """The carry after `carry = body(carry)` as long as `cond(carry)` holds, zero or more times.
+
+    `cond` gives one bool.  The carry keeps its tree, shapes and dtypes.  Forward mode passes; for
+    reverse mode the number of steps must be known: `scan` or `fori_loop`.
+    """
+    require_function(cond, "while_loop: cond")
+    require_function(body, "while_loop: body")
+    if checkpoint is not None:
+        raise _not_offered("while_loop: checkpoint")
+    return transformed(lambda carry: _while(cond, body, carry))(init)
+
+
+def _while(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+    title = title_of(body)
+
+    def traced_with(carry: Carried) -> tuple[Region, Carried, None]:
+        def inner(own: list[Expr]) -> Any:
+            return carry.leaves(body(trees.unflatten(carry.tree, own)))
+
+        return traced(title, inner, carry.operands), carry, None
+
+    step, carry, _ = settled(carried(init, f"{title}: init"), traced_with, title)
+    test = traced(
+        title_of(cond), lambda own: cond(trees.unflatten(carry.tree, own)), carry.operands
+    )
+    _require_bool(test, title_of(cond))
+    count = len(carry.operands)
+    parts = [_captured_first(region, count) for region in (test, step)]
+    regions, captured = joined(parts, count)
+    operands = (*captured, *carry.values)
+    node = apply(ops.WHILE, operands, {"carries": count}, regions=regions)
+    for value in node.results:
+        constraints.attach(value, test.constraints)
+    return trees.unflatten(carry.tree, _placed(node, step))
+
+
+def _require_bool(test: Region, title: str) -> None:
+    found = [result.type for result in test.function.results]
+    if found != [TensorType(BOOL, ())]:
+        raise DTypeError(
+            message(f"{title}: the condition", got=found, expected="one bool", where=here())
+        )
+
+
+def fori_loop(lo: Any, hi: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
+    """The carry after `carry = body(i, carry)` for i in lo, lo + 1, ..., hi - 1.
+
+    `lo` and `hi` are ints or sizes; the carry keeps its tree, shapes and dtypes.
+    """
+    require_function(body, "fori_loop")
+    first, last = as_size(lo, "fori_loop: lo"), as_size(hi, "fori_loop: hi")
+    count = dims.maximum(0, last - first)
+
+    def step(carry: Any, _: None, number: Expr) -> tuple[Any, None]:
+        return body(_shifted(number, first), carry), None
+
+    def run(init: Any) -> Any:
+        return _scan(step, init, None, _Steps(title_of(body), count, reverse=False))[0]
+
+    return transformed(run)(init)
+
+
+def _shifted(number: Expr, first: Size) -> Expr:
+    """The number of a step, counted from `first`."""
+    if first == 0:
+        return number
+    moved = term.Term(number.__symc_operand__().value) + term.size(first)
+    return Expr(Operand(moved.value))
+
+
+def map(f: Callable[[Any], Any], xs: Any) -> Any:
+    """f of each row of `xs`, a tree of arrays that share their leading axis, one after another."""
+    require_function(f, "map")
+    return scan(lambda carry, x: (carry, f(x)), (), xs, name=title_of(f))[1]
+
+
+def cond(
+    pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any
+) -> Any:
+    """`true_fn(*operands)` where `pred` (one bool) holds, else `false_fn(*operands)`.
+
+    Only the branch that is taken is evaluated, also in derivatives.  Both give the same tree,
+    shapes and dtypes.
+    """
+    for f in (true_fn, false_fn):
+        require_function(f, "cond")
+
+    def run(pred: Any, operands: tuple[Any, ...]) -> Any:
+        chosen = lift(pred, "cond: pred").__symc_operand__()
+        if chosen.value.type != TensorType(BOOL, ()):
+            raise DTypeError(
+                message("cond: pred", got=chosen.value.type, expected="one bool", where=here())
+            )
+        number = emit.cast(chosen, I64, "cond: pred")
+        return _switch("cond", number, (false_fn, true_fn), operands)
+
+    return transformed(run)(pred, operands)
+
+
+def switch(i: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """`branches[i](*operands)`; i is one integer, clamped into range.
+
+    Only the branch that is taken is evaluated.  All give the same tree, shapes and dtypes.
+    """
+    chosen = tuple(branches)
+    if not chosen:
+        raise ShapeError(message("switch: branches", got=0, expected="one or more", where=here()))
+    for f in chosen:
+        require_function(f, "switch")
+
+    def run(i: Any, operands: tuple[Any, ...]) -> Any:
+        found = lift(i, "switch: i").__symc_operand__()
+        if found.value.type.rank or found.value.type.dtype.kind not in "iu":
+            raise DTypeError(
+                message("switch: i", got=found.value.type, expected="one integer", where=here())
+            )
+        return _switch("switch", emit.cast(found, I64, "switch: i"), chosen, operands)
+
+    return transformed(run)(i, operands)
+
+
+def ifelse(pred: Any, a: Any, b: Any) -> Any:
+    """`a` where `pred` (one bool) holds, else `b`: values of one type, chosen as a whole.
+
+    What only the value not taken needs is computed all the same; `cond` takes functions instead.
+    """
+    return cond(pred, lambda: a, lambda: b)
+
+
+def _switch(
+    title: str, number: Value, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]
+) -> Any:
+    leaves, tree = trees.flatten(operands)
+    given = [lift(leaf, f"{title}: operand").__symc_operand__() for leaf in leaves]
+    regions = [
+        traced(title_of(f), lambda own, f=f: f(*trees.unflatten(tree, own)), given)  # type: ignore[misc]
+        for f in branches
+    ]
+    first = regions[0]
+    for f, region in zip(branches[1:], regions[1:], strict=True):
+        same = [r.type for r in region.function.results] == [r.type for r in first.function.results]
+        if region.tree != first.tree or not same:
+            raise ShapeError(
+                message(
+                    f"{title}: the branches differ",
+                    got=f"{title_of(f)} gives {_described(region)}",
+                    expected=f"{_described(first)}, as {title_of(branches[0])} gives",
+                    where=here(),
+                )
+            )
+    parts = [_captured_first(region, len(given)) for region in regions]
+    made, captured = joined(parts, len(given))
+    values = (number, *captured, *(operand.value for operand in given))
+    node = apply(ops.SWITCH, values, {}, regions=made)
+    found = [c for region in regions for c in region.constraints]
+    for value in node.results:
+        constraints.attach(value, found)
+    shown = [Expr(Operand(value)) for value in node.results]
+    return trees.unflatten(first.tree, shown)
+
+
+def _described(region: Region) -> str:
+    types = ", ".join(str(result.type) for result in region.function.results)
+    return f"{region.tree} of {types}"
