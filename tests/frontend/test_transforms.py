@@ -225,3 +225,21 @@ def test_bad_uses():
     ):
         with pytest.raises(error, match=HERE):
             use()
+
+
+def test_arguments_that_python_needs_are_passed_as_they_are():
+    def f(x, n, how="sum"):
+        for _ in range(n):
+            x = x * x
+        return {"sum": sc.sum, "mean": sc.mean}[how](x)
+
+    x = RNG.random(3)
+    close(sc.grad(f)(x, 2), 4 * x**3)
+    close(sc.grad(f)(x, 1, "mean"), 2 * x / 3)
+    close(sc.grad(f)(x, 1, how="mean"), 2 * x / 3)
+    close(sc.value_and_grad(f)(x, 0)[0], x.sum())
+    rows = sc.vmap(lambda v, k: sc.reshape(v, (k, -1)), in_axes=(0, None))(RNG.random((2, 6)), 3)
+    assert rows.shape == (2, 3, 2)
+    close(sc.grad(lambda v, g: sc.sum(g(v)))(x, sc.sin), np.cos(x))
+    with pytest.raises(sc.TracerError, match=HERE):
+        sc.grad(lambda v, n: sc.sum(v) if v[0] > n else v)(x, 1)

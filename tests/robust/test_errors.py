@@ -298,5 +298,5 @@ def test_unsupported_error() -> None:
 def test_every_error_is_a_symc_error() -> None:
     errors = [value for value in vars(sc).values() if isinstance(value, type)]
     ours = [error for error in errors if issubclass(error, sc.SymcError)]
-    assert len(ours) == 15
+    assert len(ours) == 16
     assert np.float64 == F64

@@ -135,9 +135,47 @@ def traced_content(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Content, list[np.ndarray]]:
     """The program of `fn` for concrete arguments, of the last time that it was traced, and the
-    arrays to run it on."""
+    arrays to run it on.
+
+    What is no array, such as text or a function, is passed as it is; so are Python numbers when
+    tracing shows that Python itself needs them, as a count or an axis.
+    """
     given, tree = trees.flatten((args, kwargs))
-    name = getattr(fn, "__name__", "function")
+    fixed = {i for i, leaf in enumerate(given) if isinstance(leaf, str) or callable(leaf)}
+    try:
+        return _content(_with_fixed(fn, given, tree, fixed), _moving(given, fixed))
+    except TypeError:
+        numbers = {i for i, leaf in enumerate(given) if is_scalar(leaf)}
+        if not numbers:
+            raise
+        fixed |= numbers
+        return _content(_with_fixed(fn, given, tree, fixed), _moving(given, fixed))
+
+
+def _moving(given: Sequence[Any], fixed: set[int]) -> list[Any]:
+    return [leaf for i, leaf in enumerate(given) if i not in fixed]
+
+
+def _with_fixed(
+    fn: Callable[..., Any], given: Sequence[Any], tree: Structure, fixed: set[int]
+) -> Callable[..., Any]:
+    """`fn` as a function of the leaves of its arguments that are not fixed."""
+
+    def of_leaves(*moving: Any) -> Any:
+        rest = iter(moving)
+        args, kwargs = trees.unflatten(
+            tree, [leaf if i in fixed else next(rest) for i, leaf in enumerate(given)]
+        )
+        return fn(*args, **kwargs)
+
+    of_leaves.__name__ = getattr(fn, "__name__", "function")
+    return of_leaves
+
+
+def _content(fn: Callable[..., Any], given: Sequence[Any]) -> tuple[Content, list[np.ndarray]]:
+    """The program of a function of arrays."""
+    name = fn.__name__
+    _, tree = trees.flatten((tuple(given), {}))
     arrays = [as_array(leaf, name) for leaf in given]
     leaves = tuple(
         Leaf(compiled_dtype(array.dtype, name), array.ndim, is_scalar(leaf))

@@ -32,7 +32,7 @@ class Scope:
     def __init__(self, label: str, parent: Scope | None, *, lifts: bool = False) -> None:
         self.label = label
         # Captured arrays of any size are inputs, never part of the program.
-        self.lifts = lifts or (parent is not None and parent.lifts)
+        self.lifts: bool = lifts or (parent is not None and parent.lifts)
         self.parent = parent
         self.location: Location = here()
         self.open = True
