@@ -20,8 +20,8 @@ from symc.ir.ops.attributes import integers
 from symc.ir.ops.record import EvaluateContext, Kind, Op
 from symc.ir.types import Literal, is_float
 
-# e^-800 beside 1 needs 1155 bits, and a second derivative may cancel them twice.
-PRECISION = 2600
+# e^-800 beside 1 needs 1155 bits.
+PRECISION = 1400
 
 mpf = mpmath.mpf
 _INF, _NAN = mpmath.inf, mpmath.nan
@@ -108,7 +108,7 @@ def _divided(x: Any, y: Any) -> Any:
 
 
 def _scaled(t: Any, a: Any) -> Any:
-    return mpf(0) if t == 0 else t * a
+    return mpf(0) if t == 0 or a == 0 else t * a
 
 
 def _power(x: Any, y: Any) -> Any:

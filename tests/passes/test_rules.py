@@ -13,6 +13,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from passes.accuracy import DIFFERENCES, POINTS, assert_accurate, slack_of
 from passes.exact import exactly
 from passes.rule_examples import (
     DIMS,
@@ -46,16 +47,7 @@ ROWS = list(
 MEANING = [(name, rule) for name, rule in ROWS if rule.licence == "meaning"]
 FAST, STRICT = Options(numerics="fast"), Options()
 SPECIAL = [0.0, -0.0, 1.0, -1.5, 5e-324, -1e-310, np.inf, -np.inf, np.nan, 3.0, 1e300]
-POINTS = [-800.0, -40.0, -1.0, -1e-20, 0.0, 1e-20, 1.0, 40.0, 800.0]
 TRIES = 24
-
-# Rows whose result is a difference of the inputs, or an exponential of one: rounding that
-# difference moves the result as a change of the inputs by half a unit would.
-DIFFERENCES = frozenset(
-    "log_of_exp_over log_of_over_exp log_of_exp_times log_of_sigmoid_over log_of_sum_over "
-    "less_shift_first log_of_sum_of_exp log_of_two_exps exp_over_sum_of_two exp_over_sum_of_exp "
-    "exp_times_reciprocal_of_sum log_of_expm1 log_of_pick log_of_square".split()
-)
 
 each_row = pytest.mark.parametrize(
     ("owner", "rule"), ROWS, ids=[f"{name}:{rule.name}" for name, rule in ROWS]
@@ -277,43 +269,6 @@ def all_pairs(function: Function) -> Iterator[list[np.ndarray]]:
 
 
 # --- accuracy ------------------------------------------------------------------------------------
-
-
-def assert_accurate(
-    got: np.ndarray, wanted: np.ndarray, slack: np.ndarray | None = None, what: str = ""
-) -> None:
-    """At most 8 units in the last place of each exact result, and `slack` beside them."""
-    dtype = got.dtype
-    limits = np.finfo(dtype)
-    for index in np.ndindex(got.shape):
-        result, exact = float(got[index]), wanted[index]
-        if mpmath.isnan(exact):
-            assert np.isnan(result), (what, index, result)
-        elif abs(exact) > float(limits.max):
-            assert np.isinf(result) or abs(result) >= float(limits.max) * (1 - 1e-15), (what, index)
-            assert np.sign(result) == mpmath.sign(exact)
-        else:
-            ulp = max(float(np.spacing(dtype.type(abs(exact)))), float(limits.smallest_subnormal))
-            bound = 8 * ulp + (float(slack[index]) if slack is not None else 0.0)
-            assert abs(mpmath.mpf(result) - exact) <= bound, (what, index, result, exact)
-
-
-def slack_of(function: Function, inputs: Sequence[np.ndarray], wanted: np.ndarray) -> np.ndarray:
-    """How far the exact result moves when inputs move by two units in the last place."""
-    total = np.zeros(wanted.shape)
-    result_dtype = function.results[0].type.dtype
-    for number, array in enumerate(inputs):
-        if array.dtype.kind != "f":
-            continue
-        eps = np.finfo(min(array.dtype, result_dtype, key=lambda dtype: -dtype.itemsize)).eps
-        size = max(float(np.abs(x).max(initial=0)) for x in inputs if x.dtype.kind == "f")
-        for way in (1.0, -1.0):
-            moved = list(inputs)
-            moved[number] = array.astype(F64) + way * 2 * float(eps) * size
-            for index, x in np.ndenumerate(exactly(function, moved)[0]):
-                step = abs(x - wanted[index])
-                total[index] = max(total[index], float(step) if mpmath.isfinite(step) else 0.0)
-    return total
 
 
 @pytest.mark.parametrize("dtype", [F32, F64], ids=["f32", "f64"])
