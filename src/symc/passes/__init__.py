@@ -14,7 +14,18 @@ from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import algebra, contractions, cse, dce, fold, forward, inline, order, stabilise
+from symc.passes import (
+    algebra,
+    contractions,
+    cse,
+    dce,
+    fold,
+    forward,
+    inline,
+    loops,
+    order,
+    stabilise,
+)
 from symc.passes.pattern import Match, Rule
 from symc.passes.sweep import Sweep
 
@@ -26,6 +37,7 @@ PASSES: Final[dict[str, Pass]] = {
     "inline": inline.run,
     "stabilise": stabilise.run,
     "contractions": contractions.run,
+    "loops": loops.run,
     "order": order.run,
     "fold": fold.run,
     "algebra": algebra.run,
@@ -34,9 +46,9 @@ PASSES: Final[dict[str, Pass]] = {
     "dce": dce.run,
 }
 
-MEANING: Final = ("inline", "cse", "stabilise", "contractions", "order", "dce")
+MEANING: Final = ("inline", "cse", "stabilise", "loops", "contractions", "order", "dce")
 # Passes that change bits on purpose: what they make is what the program means.
-INEXACT: Final = frozenset({"stabilise", "contractions"})
+INEXACT: Final = frozenset({"stabilise", "loops", "contractions"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),

@@ -11,6 +11,7 @@ from symc.ir.core import Attr, Attrs, Function, Node, Value
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DomainError, message
 from symc.ir.ops.record import Op
+from symc.ir.types import TensorType
 
 T = TypeVar("T")
 
@@ -69,3 +70,8 @@ def make_scan(op: Op, body: Function, given: Operands, length: Size, reverse: bo
     parts = Groups(len(given.consts), len(given.carries), len(given.xs), length, reverse)
     operands = (*given.consts, *given.carries, *given.xs)
     return apply(op, operands, parts.attrs(), regions=(body,))
+
+
+def stacked_type(type: TensorType, length: Size) -> TensorType:
+    """The type of `length` values of `type` along a new leading axis."""
+    return type.with_shape((length, *type.shape))

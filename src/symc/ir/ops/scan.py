@@ -19,7 +19,7 @@ from symc.ir.core import Attrs, Function, Node
 from symc.ir.dims import Size
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops import regions
-from symc.ir.ops.loop_groups import Groups, groups, read_groups
+from symc.ir.ops.loop_groups import Groups, groups, read_groups, stacked_type
 from symc.ir.ops.record import Arrays, BatchContext, EvaluateContext, Kind, Modes, Op, Samples
 from symc.ir.ops.regions import Placed, Types
 from symc.ir.ops.scan_modes import pull, push
@@ -27,11 +27,6 @@ from symc.ir.types import I64, TensorType
 
 if TYPE_CHECKING:
     from symc.ir.term import Term
-
-
-def stacked(type: TensorType, length: Size) -> TensorType:
-    """The type of `length` values of `type` along a new leading axis."""
-    return type.with_shape((length, *type.shape))
 
 
 def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[TensorType, ...]:
@@ -53,7 +48,7 @@ def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[Ten
         raise ShapeError(
             message("scan: the carries change type", got=results[: parts.carries], expected=carries)
         )
-    ys = [stacked(type, parts.length) for type in results[parts.carries :]]
+    ys = [stacked_type(type, parts.length) for type in results[parts.carries :]]
     return (*carries, *ys)
 
 

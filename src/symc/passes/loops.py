@@ -1,0 +1,157 @@
+"""Loops: what needs no loop leaves it, equal loops become one, what nobody reads is not kept.
+
+before: any tensor function.  after: each scan carries and stacks only what is read; scans that run
+the same steps are one; work that depends on no carry stands before the loop, work that only stacked
+results need behind it, sums of products are contractions; a loop with nothing left in it is gone;
+a loop of one step is its body.
+
+The licence is `contraction`: sums of products over the steps are taken in any order, unless under
+`contract="chain"`.  All else keeps its bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+
+from symc.ir import ops, term
+from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.ops.loop_groups import groups
+from symc.ir.options import Options
+from symc.ir.rewriter import remake
+from symc.ir.term import Term
+from symc.passes import cse
+from symc.passes.loops_form import made, pruned, taken_apart
+from symc.passes.loops_merge import joined, mergeable
+from symc.passes.loops_move import Later, accumulate, copied, hoist, sink
+
+
+def run(function: Function, options: Options) -> Function:
+    """Move work out of loops, merge those that are left, and move what that set free."""
+    if not any(node.op is ops.SCAN for node in function.nodes):
+        return function
+    function = _rebuilt(function, options)
+    # Equal work that left two loops must be one value, so that their steps are seen to be equal.
+    function = cse.run(function, options)
+    sets = mergeable(function)
+    return _rebuilt(_merged(function, sets), options) if sets else function
+
+
+def _reads(function: Function) -> set[Value]:
+    found = {operand for node in function.nodes for operand in node.operands}
+    found.update(function.results)
+    return found
+
+
+def _rebuilt(function: Function, options: Options) -> Function:
+    """Every scan with less in it."""
+    read = _reads(function)
+    values: dict[Value, Value] = {}
+    for node in function.nodes:
+        operands = [values.get(x, x) for x in node.operands]
+        if node.op is ops.SCAN:
+            values.update(_changed(node, operands, read, options))
+        else:
+            kept = remake(node, operands, node.regions)
+            values.update(zip(node.results, kept.results, strict=True))
+    return _with(function, values)
+
+
+def _with(function: Function, values: dict[Value, Value]) -> Function:
+    """The function with other values for its results; itself when they are the same."""
+    results = tuple(values.get(result, result) for result in function.results)
+    nodes, _ = reachable(results, stop=function.params)
+    if results == function.results and len(nodes) == len(function.nodes):
+        return function
+    return Function(function.name, function.params, tuple(nodes), results, function.constraints)
+
+
+def _changed(
+    node: Node, operands: Sequence[Value], read: set[Value], options: Options
+) -> dict[Value, Value]:
+    """Old results -> new ones of a scan."""
+    if groups(node).length == 1:
+        return _one_step(node, operands)
+    loop = taken_apart(node, operands, read)
+    changed = pruned(loop)
+    later: list[Later] = []
+    if options.contract != "chain":
+        reassociate = "reassoc" in options.licences
+        later += accumulate(loop, reassociate=reassociate)
+    later += sink(loop)
+    changed = hoist(loop) or changed or bool(later)
+    pruned(loop)
+    if not changed and operands == list(node.operands):
+        return {}
+    if not changed:
+        kept = remake(node, operands, node.regions)
+        return dict(zip(node.results, kept.results, strict=True))
+    real = made(loop)
+    found = dict(real)
+    for compute in later:
+        found.update(compute(real))
+    return found
+
+
+def _one_step(node: Node, operands: Sequence[Value]) -> dict[Value, Value]:
+    """The body in place of a loop that runs once."""
+    loop = taken_apart(node, operands, node.results)
+    instead = {**loop.consts, **{carry.param: carry.start for carry in loop.carries}}
+    for param, whole in loop.xs.items():
+        instead[param] = Term(whole).reshape(whole.type.shape[1:]).value
+    instead[loop.number] = term.full((), 0, loop.number.type.dtype).value
+    values = copied(loop.nodes(), instead)
+    found = {}
+    for carry in loop.carries:
+        if carry.result is not None:
+            found[carry.result] = values.get(carry.after, carry.after)
+    for row in loop.ys:
+        if row.result is not None:
+            one = Term(values.get(row.value, row.value))
+            found[row.result] = one.reshape((1, *one.shape)).value
+    return found
+
+
+def _merged(function: Function, sets: Sequence[Sequence[Node]]) -> Function:
+    """Each set as one scan."""
+    read = _reads(function)
+    member = {node: chosen for chosen in sets for node in chosen}
+    values: dict[Value, Value] = {}
+    for unit in _units(function.nodes, member):
+        operands = [[values.get(x, x) for x in node.operands] for node in unit]
+        if len(unit) == 1:
+            kept = remake(unit[0], operands[0], unit[0].regions)
+            values.update(zip(unit[0].results, kept.results, strict=True))
+            continue
+        rows = zip(unit, operands, strict=True)
+        one = joined([taken_apart(node, given, read) for node, given in rows])
+        pruned(one)
+        values.update(made(one))
+        values.update({x: values.get(y, y) for x, y in one.also.items()})
+    return _with(function, values)
+
+
+def _units(
+    nodes: Sequence[Node], member: Mapping[Node, Sequence[Node]]
+) -> Iterator[Sequence[Node]]:
+    """Nodes, and sets as one, in an order in which operands come first."""
+    number = {node: i for i, node in enumerate(nodes)}
+    unit: dict[Node, Sequence[Node]] = {node: tuple(member.get(node, (node,))) for node in nodes}
+    readers: dict[Sequence[Node], list[Sequence[Node]]] = {}
+    waiting: dict[Sequence[Node], int] = {}
+    for node in nodes:
+        own = unit[node]
+        waiting.setdefault(own, 0)
+        for operand in node.operands:
+            if operand.node in number:
+                readers.setdefault(unit[operand.node], []).append(own)
+                waiting[own] += 1
+    ready = [(number[own[-1]], own) for own, count in waiting.items() if count == 0]
+    heapify(ready)
+    while ready:
+        _, own = heappop(ready)
+        yield own
+        for reader in readers.get(own, ()):
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                heappush(ready, (number[reader[-1]], reader))

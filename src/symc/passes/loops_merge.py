@@ -1,0 +1,186 @@
+"""Loops that run the same steps become one.
+
+before: scans of equal length and direction, none of which needs a result of another.  after: one
+scan with the operands of all.  Work that they share is done once: carries that start alike and are
+changed alike are one carry (found by assuming that all which start alike are, and taking back what
+a step contradicts).  A loop and its own tangent or residual pass share all that the first computes.
+
+Bits: unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+from symc.ir import ops
+from symc.ir.build import apply
+from symc.ir.core import Function, Node, Value
+from symc.ir.ops.loop_groups import groups
+from symc.passes.loops_form import Carry, Loop, Row
+
+MOST: Final = 64  # loops of one function that are compared with each other
+
+
+def mergeable(function: Function) -> list[list[Node]]:
+    """Sets of scans that can become one: same steps, and no path from one to another."""
+    scans = [node for node in function.nodes if node.op is ops.SCAN][:MOST]
+    if len(scans) < 2:
+        return []
+    behind = _behind(function, scans)
+    sets: list[list[Node]] = []
+    for node in scans:
+        for chosen in sets:
+            same = all(_same_steps(node, other) for other in chosen)
+            apart = not any(_leads(behind, node, other, scans) for other in chosen)
+            if same and apart and not _round_about(behind, node, chosen, sets, scans):
+                chosen.append(node)
+                break
+        else:
+            sets.append([node])
+    return [chosen for chosen in sets if len(chosen) > 1]
+
+
+def _behind(function: Function, scans: Sequence[Node]) -> dict[Node, int]:
+    """For each node, the scans that it depends on, as bits."""
+    bit = {node: 1 << i for i, node in enumerate(scans)}
+    found: dict[Node, int] = {}
+    for node in function.nodes:
+        bits = 0
+        for operand in node.operands:
+            if operand.node is not None:
+                bits |= found.get(operand.node, 0) | bit.get(operand.node, 0)
+        found[node] = bits
+    return found
+
+
+def _same_steps(left: Node, right: Node) -> bool:
+    a, b = groups(left), groups(right)
+    return a.length == b.length and a.reverse == b.reverse
+
+
+def _leads(behind: dict[Node, int], left: Node, right: Node, scans: Sequence[Node]) -> bool:
+    """Whether one of two scans depends on the other."""
+    i, j = 1 << scans.index(left), 1 << scans.index(right)
+    return bool(behind[left] & j or behind[right] & i)
+
+
+def _round_about(
+    behind: dict[Node, int],
+    node: Node,
+    chosen: Sequence[Node],
+    sets: Sequence[Sequence[Node]],
+    scans: Sequence[Node],
+) -> bool:
+    """Whether joining would close a circle through another merged set."""
+
+    def bits(row: Sequence[Node]) -> tuple[int, int]:
+        own = sum(1 << scans.index(n) for n in row)
+        needs = 0
+        for n in row:
+            needs |= behind[n]
+        return own, needs
+
+    own, needs = bits([*chosen, node])
+    for other in sets:
+        if other is chosen or len(other) < 2:
+            continue
+        theirs, wanted = bits(other)
+        if needs & theirs and wanted & own:
+            return True
+    return False
+
+
+def joined(loops: Sequence[Loop]) -> Loop:
+    """One loop that does the work of all."""
+    first = loops[0]
+    number = Value(first.number.type, name=first.number.name)
+    made = Loop(first.node, first.length, first.reverse, number)
+    fixed: dict[Value, Value] = {}
+    for loop in loops:
+        fixed[loop.number] = number
+        for group, own in ((made.consts, loop.consts), (made.xs, loop.xs)):
+            by_operand = {operand: param for param, operand in group.items()}
+            for param, operand in own.items():
+                if operand not in by_operand:
+                    by_operand[operand] = Value(param.type, name=param.name)
+                    group[by_operand[operand]] = operand
+                fixed[param] = by_operand[operand]
+    carries = [carry for loop in loops for carry in loop.carries]
+    classes, values = _settled(loops, carries, fixed)
+    _fill(made, loops, carries, classes, values)
+    return made
+
+
+def _settled(
+    loops: Sequence[Loop], carries: Sequence[Carry], fixed: dict[Value, Value]
+) -> tuple[list[int], dict[Value, Value]]:
+    """The class of each carry, and what the values of all bodies are in one."""
+    classes = _numbered([(carry.start, carry.param.type) for carry in carries])
+    while True:
+        params = [Value(carry.param.type, name=carry.param.name) for carry in carries]
+        values = dict(fixed)
+        for carry, number in zip(carries, classes, strict=True):
+            values[carry.param] = params[classes.index(number)]
+        seen: dict[Hashable, Node] = {}
+        for loop in loops:
+            _numbering(loop, values, seen)
+        after = [values.get(carry.after, carry.after) for carry in carries]
+        refined = _numbered(list(zip(classes, after, strict=True)))
+        if refined == classes:
+            return classes, values
+        classes = refined
+
+
+def _numbered(keys: Sequence[Hashable]) -> list[int]:
+    """Equal keys by equal numbers, in order of first use."""
+    number: dict[Hashable, int] = {}
+    return [number.setdefault(key, len(number)) for key in keys]
+
+
+def _numbering(loop: Loop, values: dict[Value, Value], seen: dict[Hashable, Node]) -> None:
+    """Copy the nodes of a body, equal ones once."""
+    for node in loop.nodes():
+        operands = tuple(values.get(x, x) for x in node.operands)
+        attrs = tuple(sorted(node.attrs.items(), key=lambda item: item[0]))
+        key = (node.op, operands, attrs, node.regions)
+        made = seen.get(key)
+        if made is None:
+            made = apply(
+                node.op, operands, node.attrs, regions=node.regions, locations=node.locations
+            )
+            seen[key] = made
+        values.update(zip(node.results, made.results, strict=True))
+
+
+def _fill(
+    made: Loop,
+    loops: Sequence[Loop],
+    carries: Sequence[Carry],
+    classes: Sequence[int],
+    values: dict[Value, Value],
+) -> None:
+    """One carry per class, one y per value; `also` names further readers of a result."""
+    of_class: dict[int, Carry] = {}
+    for carry, number in zip(carries, classes, strict=True):
+        if number not in of_class:
+            after = values.get(carry.after, carry.after)
+            of_class[number] = Carry(values[carry.param], carry.start, after, None)
+            made.carries.append(of_class[number])
+        _read(made, of_class[number], carry.result)
+    of_value: dict[Value, Row] = {}
+    for row in (row for loop in loops for row in loop.ys):
+        value = values.get(row.value, row.value)
+        if value not in of_value:
+            of_value[value] = Row(value, None)
+            made.ys.append(of_value[value])
+        _read(made, of_value[value], row.result)
+
+
+def _read(made: Loop, row: Carry | Row, result: Value | None) -> None:
+    if result is None:
+        return
+    if row.result is None:
+        row.result = result
+    elif row.result is not result:
+        made.also[result] = row.result

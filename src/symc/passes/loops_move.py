@@ -1,0 +1,333 @@
+"""Work moved out of a loop: before it and after it, as whole arrays.
+
+- `hoist`: what depends on constants alone is computed once before the loop; what depends on
+  sequences, the number of the step and constants, but on no carry, for all steps at once: `x_t @ W`
+  becomes one product of matrices.
+- `sink`: what only ys depend on is computed for all steps at once after the loop, from stacked
+  values.
+- `accumulate`: a carry to which every step adds a product, and which is read by nothing else, is
+  one sum of products after the loop: the gradient of a weight becomes one contraction.
+
+before: a loop taken apart.  after: the same loop with less in it, and `Later`s: results to compute
+once the new loop is there.  Elementwise work and reductions keep their bits; contractions are
+ordered anew, as `order="any"` allows.
+
+Views and sources stay with their readers; loops inside a body stay where they are.  Nothing is
+moved for cheap arithmetic alone, and nothing is stacked that is much larger than what it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from symc.ir import ops, term
+from symc.ir.batch import batched_values, repeated
+from symc.ir.build import apply, placed_at
+from symc.ir.core import Node, Value, reachable
+from symc.ir.dims import Size, prove_le
+from symc.ir.ops.contract import DotAxes, dot_axes
+from symc.ir.ops.loop_groups import stacked_type
+from symc.ir.ops.record import Kind
+from symc.ir.term import Term
+from symc.passes.fuse_cost import CHEAP, cost
+from symc.passes.loops_form import Carry, Loop, Row
+
+_STAYS: Final = frozenset({Kind.VIEW, Kind.SOURCE})
+_HEAVY: Final = frozenset({Kind.CONTRACT, Kind.REDUCE, Kind.SCATTER, Kind.GATHER})
+_GROWTH: Final = 2  # stacked bytes per byte of ys that they replace
+_GROWTH_OF_PRODUCTS: Final = 16
+
+# Real rows of placeholders -> the results to put in the place of old ones.
+Later = Callable[[Mapping[Value, Value]], dict[Value, Value]]
+
+
+def _heavy(node: Node) -> bool:
+    """Whether moving this node alone is worth an array."""
+    kind = node.op.kind
+    return kind in _HEAVY or (kind is Kind.ELEMENTWISE and cost(node) > CHEAP)
+
+
+def _with_heavy(nodes: Iterable[Node]) -> set[Node]:
+    """Those of `nodes` (in order) that are heavy, or computed from one that is."""
+    found: set[Node] = set()
+    for node in nodes:
+        behind = any(x.node in found for x in node.operands if x.node is not None)
+        if behind or _heavy(node):
+            found.add(node)
+    return found
+
+
+# Before the loop.
+def hoist(loop: Loop) -> bool:
+    """Move what depends on no carry before the loop; whether something left."""
+    fixed, rows = set(loop.consts), {*loop.xs, loop.number}
+    once: list[Node] = []
+    each: list[Node] = []
+    for node in loop.nodes():
+        if node.op.kind is Kind.CONTROL:
+            continue
+        if all(x in fixed for x in node.operands):
+            fixed.update(node.results)
+            once.append(node)
+        elif all(x in fixed or x in rows for x in node.operands):
+            rows.update(node.results)
+            each.append(node)
+    gone = _crossing(loop, {n for n in once if n.op.kind not in _STAYS})
+    known = copied(once, loop.consts) if gone else {}
+    for value in gone:
+        _as_param(loop, value, loop.consts, known[value])
+    left = _crossing(loop, _with_heavy(each) & set(loop.nodes()))
+    if left:
+        whole = stacked(loop, left, dict(loop.xs))
+        for value, row in zip(left, whole, strict=True):
+            _as_param(loop, value, loop.xs, row)
+    return bool(gone or left)
+
+
+def _crossing(loop: Loop, leaving: set[Node]) -> list[Value]:
+    """Values of leaving nodes that the rest of the body reads; views stay with their readers."""
+    read: set[Value] = set(loop.wanted)
+    found: list[Value] = []
+    for node in reversed(loop.nodes()):
+        if node in leaving and node.op.kind not in _STAYS:
+            found += [x for x in node.results if x in read]
+        elif node not in leaving or not read.isdisjoint(node.results):
+            read.update(node.operands)
+    return found
+
+
+def _as_param(loop: Loop, value: Value, group: dict[Value, Value], operand: Value) -> None:
+    """A value of the body becomes a param of a group."""
+    param = Value(value.type, name=value.name)
+    group[param] = operand
+    _replace(loop, {value: param})
+
+
+def _replace(loop: Loop, instead: Mapping[Value, Value]) -> None:
+    """Read other values in the body."""
+    nodes = [node for node in loop.nodes() if not any(r in instead for r in node.results)]
+    current = copied(nodes, instead)
+    for carry in loop.carries:
+        carry.after = current.get(carry.after, carry.after)
+    for row in loop.ys:
+        row.value = current.get(row.value, row.value)
+
+
+def copied(nodes: Iterable[Node], instead: Mapping[Value, Value]) -> dict[Value, Value]:
+    """`instead`, and the results of those nodes that read them, on the new operands."""
+    current = dict(instead)
+    for node in nodes:
+        if not any(x in current for x in node.operands) and node.operands:
+            continue
+        operands = [current.get(x, x) for x in node.operands]
+        made = apply(node.op, operands, node.attrs, regions=node.regions, locations=node.locations)
+        current.update(zip(node.results, made.results, strict=True))
+    return current
+
+
+def stacked(loop: Loop, values: Sequence[Value], given: dict[Value, Value]) -> list[Value]:
+    """Values of the step for all steps; `given` maps some to their whole arrays."""
+    behind, _ = reachable(values, stop=[*given, *loop.params])
+    outside = copied(behind, {p: x for p, x in loop.consts.items() if p not in given})
+    starts = [outside.get(value, value) for value in values]
+    with placed_at(loop.node.locations):
+        batches = {outside.get(value, value): whole for value, whole in given.items()}
+        batches[loop.number] = term.iota((loop.length,), 0).value
+        found = batched_values(starts, batches, loop.length)
+        pairs = [found.of(x) for x in starts]
+        return [x if whole else repeated(x, loop.length) for x, whole in pairs]
+
+
+# After the loop.
+@dataclass(slots=True)
+class _Stacks:
+    """Rows that the loop is to give: those that it gives already, and new ones."""
+
+    loop: Loop
+    rows: dict[Value, Value]
+
+    def of(self, value: Value) -> Value:
+        """A stand-in for the stacked values."""
+        if value not in self.rows:
+            for row in self.loop.ys:
+                if row.value is value and row.result is not None:
+                    self.rows[value] = row.result
+                    return row.result
+            made = Value(stacked_type(value.type, self.loop.length))
+            self.loop.ys.append(Row(value, made))
+            self.rows[value] = made
+        return self.rows[value]
+
+
+def _inner(loop: Loop) -> set[Node]:
+    """The nodes that carries depend on."""
+    nodes, _ = reachable([carry.after for carry in loop.carries], stop=loop.params)
+    return set(nodes)
+
+
+def sink(loop: Loop) -> list[Later]:
+    """Move what only ys depend on behind the loop."""
+    core = _inner(loop)
+    outer = [n for n in loop.nodes() if n not in core]
+    movable = [n for n in outer if n.op.kind is not Kind.CONTROL]
+    heavy = _with_heavy(movable)
+    rows = [
+        row
+        for row in loop.ys
+        if row.result is not None
+        and (row.value.node in heavy or (row.value.node in set(movable) and not loop.carries))
+    ]
+    chosen = [row for row in rows if _all_movable(loop, row, core, set(movable))]
+    if not chosen:
+        return []
+    read = _read(loop, chosen, core)
+    new = [x for x in read if all(row.value is not x for row in loop.ys)]
+    if not _worth(loop, chosen, new):
+        return []
+    loop.ys = [row for row in loop.ys if row not in chosen]
+    stacks = _Stacks(loop, {})
+    given = {value: stacks.of(value) for value in read}
+    results = {row.result: row.value for row in chosen if row.result is not None}
+    return [_computed(loop, given, results)]
+
+
+def _all_movable(loop: Loop, row: Row, core: set[Node], movable: set[Node]) -> bool:
+    """Whether all that the row needs outside of the core can be moved."""
+    nodes, _ = reachable([row.value], stop=[*loop.params, *(r for n in core for r in n.results)])
+    return all(node in movable for node in nodes)
+
+
+def _read(loop: Loop, rows: Sequence[Row], core: set[Node]) -> list[Value]:
+    """What the rows read of the core: its values, and carries."""
+    inside = {r for n in core for r in n.results}
+    carried = {carry.param for carry in loop.carries}
+    stops = [*loop.params, *inside]
+    nodes, _ = reachable([row.value for row in rows], stop=stops)
+    operands = [x for n in nodes for x in n.operands] + [row.value for row in rows]
+    return list(dict.fromkeys(x for x in operands if x in inside or x in carried))
+
+
+def _worth(loop: Loop, rows: Sequence[Row], new: Sequence[Value]) -> bool:
+    """Whether the arrays that are stacked anew stay in proportion to those that go."""
+    if not new:
+        return True
+    stops = [*loop.params, *(r for n in _inner(loop) for r in n.results)]
+    nodes, _ = reachable([row.value for row in rows], stop=stops)
+    products = any(node.op.kind is Kind.CONTRACT for node in nodes)
+    factor = _GROWTH_OF_PRODUCTS if products else _GROWTH
+    more: Size = 0
+    for value in new:
+        more = more + value.type.bytes
+    less: Size = 0
+    for row in rows:
+        less = less + row.value.type.bytes
+    return prove_le(more, less * factor)
+
+
+def _computed(loop: Loop, given: Mapping[Value, Value], results: Mapping[Value, Value]) -> Later:
+    """Results from stacked values: old result -> value of the step."""
+    xs, consts = dict(loop.xs), dict(loop.consts)
+
+    def later(real: Mapping[Value, Value]) -> dict[Value, Value]:
+        whole = {value: real.get(row, row) for value, row in given.items()}
+        frozen = Loop(loop.node, loop.length, loop.reverse, loop.number, consts, xs)
+        found = stacked(frozen, list(results.values()), {**xs, **whole})
+        return dict(zip(results, found, strict=True))
+
+    return later
+
+
+# Sums.
+def accumulate(loop: Loop, *, reassociate: bool) -> list[Later]:
+    """Move carries that only sum products behind the loop."""
+    uses: dict[Value, int] = {}
+    for x in (*(x for n in loop.nodes() for x in n.operands), *loop.wanted):
+        uses[x] = uses.get(x, 0) + 1
+    found: list[Later] = []
+    for carry in list(loop.carries):
+        added = _added(carry, uses)
+        if added is None or not (reassociate or _licensed(added)):
+            continue
+        loop.carries.remove(carry)
+        if carry.result is not None:
+            found.append(_total(loop, carry, added))
+    return found
+
+
+def _added(carry: Carry, uses: Mapping[Value, int]) -> Value | None:
+    """What each step adds to a carry that is read by nothing else."""
+    node = carry.after.node
+    if node is None or node.op is not ops.ADD or uses.get(carry.param) != 1:
+        return None
+    left, right = node.operands
+    if uses.get(carry.after) != 1 or (left is carry.param) == (right is carry.param):
+        return None
+    return right if left is carry.param else left
+
+
+def _licensed(value: Value) -> bool:
+    """Whether sums of `value` over the steps may be taken in any order."""
+    if value.type.dtype.kind in "iu":
+        return True
+    node = value.node
+    while node is not None and (node.op.kind is Kind.VIEW or node.op is ops.NEG):
+        node = node.operands[0].node
+    if node is None:
+        return False
+    contraction = node.op.kind is Kind.CONTRACT and node.attrs["order"] != "chain"
+    return contraction or node.op in {ops.MUL, ops.SCALE}
+
+
+def _total(loop: Loop, carry: Carry, added: Value) -> Later:
+    """The last value of a carry that was a sum: its start and the sum over all steps."""
+    outside: list[Node] = []
+    value = added
+    while value.node is not None and _commutes(value.node):
+        outside.append(value.node)
+        value = value.node.operands[0]
+    node = value.node
+    factors = [value] if node is None or node.op.kind is not Kind.CONTRACT else node.operands
+    core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | _inner(loop)
+    read = _read(loop, [Row(factor, None) for factor in factors], core)
+    fixed = [x for x in read if x not in loop.consts]
+    stacks = _Stacks(loop, {})
+    given = {x: stacks.of(x) for x in fixed}
+    rows = {Value(f.type): f for f in dict.fromkeys(factors)}
+    whole = _computed(loop, given, rows)
+
+    def later(real: Mapping[Value, Value]) -> dict[Value, Value]:
+        made = whole(real)
+        arrays = {rows[key]: array for key, array in made.items()}
+        with placed_at(carry.after.node.locations if carry.after.node else loop.node.locations):
+            total = _summed(node, [arrays[f] for f in factors])
+            for view in reversed(outside):
+                total = Term(apply(view.op, (total.value,), view.attrs).results[0])
+            assert carry.result is not None
+            return {carry.result: (Term(carry.start) + total).value}
+
+    return later
+
+
+def _commutes(node: Node) -> bool:
+    """Whether a sum over the steps may be taken before this view or negation."""
+    return node.op is ops.NEG or (node.op.kind is Kind.VIEW and len(node.operands) == 1)
+
+
+def _summed(node: Node | None, arrays: Sequence[Value]) -> Term:
+    """The sum over axis 0 of stacked values; a product of stacked factors is one contraction."""
+    if node is None or node.op.kind is not Kind.CONTRACT:
+        return Term(arrays[0]).sum((0,))
+    left, right = arrays
+    axes = dot_axes(left.type.rank - 1, right.type.rank - 1, node.attrs)
+    moved = DotAxes(
+        tuple(i + 1 for i in axes.lhs_batch),
+        tuple(i + 1 for i in axes.rhs_batch),
+        (0, *(i + 1 for i in axes.lhs_contract)),
+        (0, *(i + 1 for i in axes.rhs_contract)),
+        (),
+        (),
+    )
+    attrs = moved.attrs(str(node.attrs["order"]))
+    return term.make(ops.DOT, Term(left), Term(right), **attrs)
