@@ -15,7 +15,7 @@ from symc.ir.ops.record import Op
 from symc.ir.options import Options
 from symc.ir.term import Term
 from symc.ir.types import is_float
-from symc.passes import algebra_arithmetic, algebra_views
+from symc.passes import algebra_arithmetic, algebra_dots, algebra_reductions, algebra_views
 from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
 
@@ -170,7 +170,13 @@ RULES = RuleSet(
 
 
 # All rows; a row that comes first is tried first.
-TABLES: Final = (RULES, algebra_arithmetic.RULES, algebra_views.RULES)
+TABLES: Final = (
+    RULES,
+    algebra_arithmetic.RULES,
+    algebra_views.RULES,
+    algebra_reductions.RULES,
+    algebra_dots.RULES,
+)
 _ALL: Final = RuleSet(tuple(row for table in TABLES for row in table.rules))
 
 
