@@ -15,7 +15,7 @@ import pytest
 import symc as sc
 from symc.codegen_llvm import compile as code
 from symc.compile import Compiled, recording
-from symc.compile.collector import paused
+from symc.ir.collector import paused
 from symc.ir.evaluate import evaluate
 
 STEPS = (

@@ -38,9 +38,9 @@ def _function_key(function: Function) -> Hashable:
         numbers[value] = len(numbers)
     nodes = []
     for node in function.nodes:
-        operands = tuple(numbers[operand] for operand in node.operands)
-        attrs = tuple(sorted(node.attrs.items()))
-        nodes.append((node.op, operands, attrs, tuple(r.type for r in node.results)))
+        operands = tuple([numbers[operand] for operand in node.operands])
+        attrs = tuple(sorted(node.attrs.items())) if node.attrs else ()
+        nodes.append((node.op, operands, attrs, tuple([r.type for r in node.results])))
         for result in node.results:
             numbers[result] = len(numbers)
     types = tuple(param.type for param in function.params)

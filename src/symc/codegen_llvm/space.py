@@ -68,14 +68,11 @@ class Access:
 
     def map(self, form: Form) -> Access:
         """The access with every affine expression replaced by `form` of it."""
-        return replace(
-            self,
-            at=form(self.at),
-            guards=tuple(Guard(form(g.at), g.size) for g in self.guards),
-            indirect=tuple(
-                replace(t, index=t.index.map(form), point=form(t.point)) for t in self.indirect
-            ),
+        guards = tuple([Guard(form(g.at), g.size) for g in self.guards])
+        indirect = tuple(
+            [replace(t, index=t.index.map(form), point=form(t.point)) for t in self.indirect]
         )
+        return Access(self.operand, self.dtype, form(self.at), guards, indirect, self.fill)
 
     def forms(self) -> Iterator[Affine]:
         """Every affine expression of the access."""
@@ -187,7 +184,7 @@ class Reader:
         )
 
     def load(self, load: Load, sizes: tuple[Size, ...]) -> Access:
-        return replace(self.access(load.operand, load.map, load.gathers, sizes), fill=load.fill)
+        return self.access(load.operand, load.map, load.gathers, sizes, load.fill)
 
     def write(self, store: Store, result: int, sizes: tuple[Size, ...], first: int) -> Write:
         access = self.access(store.operand, store.map, store.gathers, sizes)
@@ -195,7 +192,12 @@ class Reader:
         return Write(access, result, store.reducer, reduced, store.combine)
 
     def access(
-        self, operand: int, map: IndexMap, gathers: tuple[Gather, ...], sizes: tuple[Size, ...]
+        self,
+        operand: int,
+        map: IndexMap,
+        gathers: tuple[Gather, ...],
+        sizes: tuple[Size, ...],
+        fill: float | bool = 0,
     ) -> Access:
         type = self.nest.operands[operand].type
         strides = row_major(type.shape)
@@ -212,7 +214,7 @@ class Reader:
             self.indirect(gather, strides[gather.axis], type.shape[gather.axis], sizes)
             for gather in gathers
         )
-        return Access(operand, type.dtype, at, tuple(guards), indirect)
+        return Access(operand, type.dtype, at, tuple(guards), indirect, fill)
 
     def indirect(
         self, gather: Gather, stride: Size, size: Size, sizes: tuple[Size, ...]

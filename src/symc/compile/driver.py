@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from symc.compile import places
-from symc.compile.collector import paused
 from symc.compile.finite import require_finite
 from symc.compile.key import entry_key
+from symc.ir.collector import paused
 from symc.ir.entry import Entry
 from symc.ir.errors import SymcError, UnsupportedError, message
 from symc.ir.locations import here

@@ -15,6 +15,7 @@ import numpy as np
 
 from symc.frontend.convert import weak_cast
 from symc.frontend.trace import Traced
+from symc.ir.collector import paused
 from symc.ir.core import Constraint
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.entry import Entry
@@ -116,7 +117,8 @@ def load(traced: Traced, options: Options) -> Loaded:
     """
     states = [shared.state for shared in traced.states]
     compiler = import_module("symc.compile")
-    return Loaded(traced, options, compiler.compile_entry(traced.entry, options, states))
+    with paused():
+        return Loaded(traced, options, compiler.compile_entry(traced.entry, options, states))
 
 
 def bound_sizes(entry: Entry, arrays: Sequence[np.ndarray]) -> dict[str, Size]:

@@ -26,6 +26,7 @@ from symc.frontend.shared import Shared
 from symc.frontend.spec import short_name
 from symc.frontend.trace import Update, accepted, build, symbols_of
 from symc.frontend.variables import Variable
+from symc.ir.collector import paused
 from symc.ir.core import Value, reachable
 from symc.ir.entry import InputInfo
 from symc.ir.errors import (
@@ -64,14 +65,15 @@ def function(
     wanted = [] if outputs is None else list(outputs) if many else [outputs]
     results = [lift(x, f"{title}: output").__symc_operand__().value for x in wanted]
     changed = _check_updates(updates, title)
-    if givens:
-        results, changed = _substituted(results, changed, dict(givens), title)
-    values = [variable.value for variable in variables]
-    _check_used(values, [*results, *(u.value for u in changed)], on_unused_input, title)
-    infos = [InputInfo(v.name or "", accepted(v.type)) for v in values]
-    traced = build(title, values, infos, results, changed)
-    structure = backend.NONE if outputs is None else backend.TUPLE if many else backend.SINGLE
-    return Function(backend.load(traced, settings), structure)
+    with paused():
+        if givens:
+            results, changed = _substituted(results, changed, dict(givens), title)
+        values = [variable.value for variable in variables]
+        _check_used(values, [*results, *(u.value for u in changed)], on_unused_input, title)
+        infos = [InputInfo(v.name or "", accepted(v.type)) for v in values]
+        traced = build(title, values, infos, results, changed)
+        structure = backend.NONE if outputs is None else backend.TUPLE if many else backend.SINGLE
+        return Function(backend.load(traced, settings), structure)
 
 
 def _check_inputs(inputs: Any, title: str) -> list[Variable]:
@@ -202,9 +204,9 @@ def _check_used(
             message("on_unused_input", got=repr(on_unused_input), expected=_UNUSED, where=here())
         )
     nodes, free = reachable(results)
-    sizes = frozenset().union(*map(symbols_of, nodes))
+    sizes = symbols_of(nodes).keys()
     for value in inputs:
-        if value in free or value.type.symbols() & sizes:
+        if value in free or not sizes.isdisjoint(value.type.symbols()):
             continue
         text = message(
             f"{title}: input {value.name} is not used by any output",

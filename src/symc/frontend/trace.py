@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,27 +126,31 @@ def _check_bound(name: str, params: Sequence[Value], nodes: Sequence[Node]) -> N
             found = symbols(size)
             if len(found) == 1 and str(size) == next(iter(found)).name:
                 bound |= found
-    for node in nodes:
-        missing = symbols_of(node) - bound
-        if missing:
-            raise _unbound(name, node, min(symbol.name for symbol in missing))
+    for symbol, node in symbols_of(nodes).items():
+        if symbol not in bound:
+            raise _unbound(name, node, symbol.name)
     for param in params:
         missing = param.type.symbols() - bound
         if missing:
             raise _unbound(name, param, min(symbol.name for symbol in missing))
 
 
-def symbols_of(node: Node) -> frozenset[Symbol]:
-    """The names in a node's result types and attributes."""
-    found = frozenset().union(*(_type_symbols(result.type) for result in node.results))
-    for attr in node.attrs.values():
-        found |= attr_symbols(attr)
+def symbols_of(nodes: Sequence[Node]) -> dict[Symbol, Node]:
+    """The names in result types and attributes, each with the first node that has it."""
+    found: dict[Symbol, Node] = {}
+    seen: set[int] = set()  # types by identity, which the nodes keep alive
+    for node in nodes:
+        names: list[Symbol] = []
+        for result in node.results:
+            if id(result.type) not in seen:
+                seen.add(id(result.type))
+                names += result.type.symbols()
+        for attr in node.attrs.values():
+            if isinstance(attr, tuple | Dim):
+                names += attr_symbols(attr)
+        for symbol in sorted(names, key=lambda symbol: symbol.name) if names else ():
+            found.setdefault(symbol, node)
     return found
-
-
-@lru_cache(maxsize=1024)
-def _type_symbols(type: TensorType) -> frozenset[Symbol]:
-    return type.symbols()
 
 
 def attr_symbols(attr: Attr) -> frozenset[Symbol]:

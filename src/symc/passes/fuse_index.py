@@ -10,6 +10,7 @@ Invariants: terms are sorted by axis; no factor is 0; axes of static size 1 neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from symc.ir.affine import Affine, IndexMap
 from symc.ir.dims import Size
@@ -20,6 +21,7 @@ Coordinate = tuple[Size, tuple[Term, ...]]
 Index = tuple[Coordinate, ...]
 
 ZERO: Coordinate = (0, ())
+NO_AXES: Final[frozenset[int]] = frozenset()
 
 
 def coordinate(axis: int) -> Coordinate:
@@ -29,6 +31,8 @@ def coordinate(axis: int) -> Coordinate:
 
 def axes_of(index: Index) -> frozenset[int]:
     """The frame axes that `index` depends on."""
+    if not index:
+        return NO_AXES
     return frozenset(axis for _, terms in index for axis, _ in terms)
 
 
@@ -57,7 +61,7 @@ def shifted(index: Index, starts: Sequence[Size], steps: Sequence[Size]) -> Inde
 
 def renamed(index: Index, find: Callable[[int], int]) -> Index:
     """The index with every axis replaced by `find(axis)`."""
-    if all(find(axis) == axis for _, terms in index for axis, _ in terms):
+    if not index or all(find(axis) == axis for _, terms in index for axis, _ in terms):
         return index
     moved = ((offset, [(find(a), f) for a, f in terms]) for offset, terms in index)
     return tuple(_sum(offset, [(f, coordinate(a)) for a, f in terms]) for offset, terms in moved)
@@ -68,6 +72,8 @@ def selection(index: Index, type: TensorType) -> tuple[int, ...] | None:
 
     Axes of static size 1 are left out; every element is met exactly once per point of the others.
     """
+    if not index:
+        return ()
     found: list[int] = []
     for (offset, terms), size in zip(index, type.shape, strict=True):
         if size == 1 and (offset, terms) == ZERO:

@@ -50,12 +50,10 @@ def _merge(
 ) -> bool:
     """Make one group of two that use `value`; False when they must stay apart."""
     (a, uses_a), (b, uses_b) = first, second
-    i, j = _place(value, uses_a), _place(value, uses_b)
-    if i is None or j is None:
+    place_a, place_b = _place(value, uses_a), _place(value, uses_b)
+    if place_a is None or place_b is None:
         return p.refuse(value, b, Apart.PLACES)
-    axes_a, axes_b = selection(i, value.type), selection(j, value.type)
-    if axes_a is None or axes_b is None:
-        return p.refuse(value, b, Apart.PLACES)
+    (i, axes_a), (j, axes_b) = place_a, place_b
     if [p.axes.sizes[x] for x in axes_a] != [p.axes.sizes[y] for y in axes_b]:
         return p.refuse(value, b, Apart.PART)  # they read different parts
     if not _fit(p, value, (a, i), (b, j)):
@@ -66,12 +64,13 @@ def _merge(
     return True
 
 
-def _place(value: Value, uses: Sequence[Use]) -> Index | None:
-    """The one index at which a group uses the value, if it enumerates it."""
+def _place(value: Value, uses: Sequence[Use]) -> tuple[Index, tuple[int, ...]] | None:
+    """The one index at which a group uses the value, and the axes that it enumerates it by."""
     index = uses[0].index
-    if index is None or any(use.index != index for use in uses):
+    if index is None or (len(uses) > 1 and any(use.index != index for use in uses)):
         return None
-    return index if selection(index, value.type) is not None else None
+    axes = selection(index, value.type)
+    return None if axes is None else (index, axes)
 
 
 def _fit(

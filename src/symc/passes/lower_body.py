@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -154,7 +155,7 @@ class BodyBuilder:
 
     def _load(self, load: Load, value: Value) -> Value:
         if load not in self._loads:
-            self._loads[load] = Value(TensorType(value.type.dtype))
+            self._loads[load] = Value(_scalar(value.type.dtype))
         return self._loads[load]
 
     def _gathered(self, node: Node, index: Index) -> Load:
@@ -176,7 +177,7 @@ class BodyBuilder:
 
     def _apply(self, node: Node, operands: Sequence[Value]) -> Value:
         """`node` on scalars: its result is a scalar of the same dtype."""
-        types = (TensorType(node.results[0].type.dtype),)
+        types = (_scalar(node.results[0].type.dtype),)
         made = Node(node.op, tuple(operands), node.attrs, types, locations=node.locations)
         self._nodes.append(made)
         return made.results[0]
@@ -223,6 +224,11 @@ class BodyBuilder:
         if place not in self._indices:
             self._indices[place] = Value(TensorType(I64))
         return self._indices[place]
+
+
+@cache
+def _scalar(dtype: np.dtype) -> TensorType:
+    return TensorType(dtype)
 
 
 def is_along(node: Node) -> bool:

@@ -32,12 +32,17 @@ class Sweep:
 
     def run(self, visit: Visit) -> Function:
         """Walk all nodes, asking `visit` about each (with its operands already mapped)."""
+        replaced, placed, nodes = self.replaced, self.placed, self.nodes
         for original in self.function.nodes:
-            node = self._mapped(original)
+            node = original
+            if replaced and not replaced.keys().isdisjoint(original.operands):
+                node = self._mapped(original)
             found = visit(node)
             results: Sequence[Value] = node.results
             if found is None:
-                self._place(node)
+                if node not in placed:
+                    placed.add(node)
+                    nodes.append(node)
                 if node is original:
                     continue
             else:
@@ -52,9 +57,8 @@ class Sweep:
         return replace(self.function, nodes=tuple(self.nodes), results=results)
 
     def _mapped(self, node: Node) -> Node:
-        if self.replaced.keys().isdisjoint(node.operands):
-            return node
-        operands = tuple([self.current(operand) for operand in node.operands])
+        current = self.replaced.get
+        operands = tuple([current(operand, operand) for operand in node.operands])
         types = tuple([result.type for result in node.results])
         return Node(
             node.op, operands, node.attrs, types, regions=node.regions, locations=node.locations
