@@ -170,7 +170,6 @@ def select(mask: Dual, x: Dual, y: Dual) -> Dual:
 BINARY: dict[Op, Callable[..., Dual]] = {
     ops.MUL: mul,
     ops.SCALE: mul,
-    ops.TANGENT_PRODUCT: mul,
     ops.DIV: quotient,
     ops.MOD: remainder,
     ops.POW: power,
@@ -318,8 +317,9 @@ class Machine:
 
 
 LINEAR = frozenset({
-    ops.NEG, ops.ADD, ops.SUB, ops.CAST, ops.BROADCAST, ops.RESHAPE, ops.PERMUTE, ops.SLICE,
-    ops.CONCAT, ops.SET_SLICE, ops.SUM, ops.TAKE, ops.TAKE_ALONG, ops.SCATTER, ops.SCATTER_ALONG,
+    ops.BARRIER, ops.NEG, ops.ADD, ops.SUB, ops.CAST, ops.BROADCAST, ops.RESHAPE, ops.PERMUTE,
+    ops.SLICE, ops.CONCAT, ops.SET_SLICE, ops.SUM, ops.TAKE, ops.TAKE_ALONG, ops.SCATTER,
+    ops.SCATTER_ALONG,
 })  # fmt: skip
 STILL = frozenset({
     ops.SIGN, ops.FLOOR, ops.CEIL, ops.RINT, ops.TRUNC, ops.FLOORDIV, ops.STOP_GRADIENT,

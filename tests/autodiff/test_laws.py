@@ -254,12 +254,11 @@ COMPLEX: dict[Op, Callable[..., np.ndarray]] = {
     ops.SOFTPLUS: lambda x: np.log1p(np.exp(x)),
     ops.SQRT: np.sqrt,
     ops.SUB: np.subtract,
-    ops.TANGENT_PRODUCT: np.multiply,
     ops.TANH: np.tanh,
 }
 STRUCTURAL = {
-    ops.BROADCAST, ops.CONCAT, ops.DOT, ops.PERMUTE, ops.RESHAPE, ops.SET_SLICE, ops.SLICE,
-    ops.SUM, ops.TAKE, ops.TAKE_ALONG, ops.SCATTER, ops.SCATTER_ALONG,
+    ops.BARRIER, ops.BROADCAST, ops.CONCAT, ops.DOT, ops.PERMUTE, ops.RESHAPE, ops.SET_SLICE,
+    ops.SLICE, ops.SUM, ops.TAKE, ops.TAKE_ALONG, ops.SCATTER, ops.SCATTER_ALONG,
 }  # fmt: skip
 ANALYTIC = [case for case in CASES if case.op in COMPLEX or case.op in STRUCTURAL]
 STEP = 1e-100

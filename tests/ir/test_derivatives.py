@@ -40,7 +40,7 @@ TABLE = [
     (ops.DIV, 0, [[1, 0], [0, 0]], [INF, INF]),
     (ops.MOD, 0, [[5, -5], [3, 3]], [1, 1]),
     (ops.MOD, 1, [[5, -5], [3, 3]], [-1, 2]),
-    (ops.SCALE, 0, [[0, 2], [INF, 3]], [INF, 3]),
+    (ops.SCALE, 0, [[0, 2, INF], [INF, 3, 0]], [INF, 3, 0]),
     (ops.SCALE, 1, [[0, 2], [INF, 3]], [0, 2]),
 ]
 
@@ -147,6 +147,7 @@ def test_finite_slopes_are_plain_products() -> None:
     assert term.scale(t, 0.5).value.node.op is ops.MUL
     assert term.scale(t, INF).value.node.op is ops.SCALE
     assert term.scale(t, t).value.node.op is ops.SCALE
+    assert term.scale(t, 0.0).value.node.op is ops.SCALE
     halves = term.constant(np.full(1, 0.5)).broadcast((3,), (0,))
     assert term.scale(t, halves).value.node.op is ops.MUL
 

@@ -217,16 +217,14 @@ def where(mask: Term, left: Term | Number, right: Term | Number) -> Term:
 
 
 def scale(tangent: Term, slope: Term | Number) -> Term:
-    """0 where `tangent` is 0, else `tangent * slope`.
+    """0 where one of them is 0, else `tangent * slope`.
 
-    A plain product when that is the same: for a finite slope, or a tangent that is never 0.
+    A plain product when that is the same: one is a constant of finite numbers that are not 0.
     """
     slope = lift(slope, tangent)
-    factor, moved = constant_array(slope), constant_array(tangent)
-    if factor is not None and np.all(np.isfinite(factor)):
-        return make(ops.MUL, tangent, slope)
-    if moved is not None and np.all(moved != 0):
-        return make(ops.MUL, tangent, slope)
+    for factor in (constant_array(slope), constant_array(tangent)):
+        if factor is not None and np.all(np.isfinite(factor) & (factor != 0)):
+            return make(ops.MUL, tangent, slope)
     return make(ops.SCALE, tangent, slope)
 
 

@@ -12,6 +12,8 @@ Derivatives where they do not exist are fixed here, in forward and reverse mode 
 | mod at a jump | that of the piece: 1 for x, -floor(x/y) for y |
 | sqrt at 0 | infinite, times the tangent; 0 for a tangent of 0 |
 | x / 0 | infinite or NaN, times the tangent; 0 for a tangent of 0 |
+
+docs/subgradients.md has the whole table, with what other frameworks do.
 """
 
 from __future__ import annotations
@@ -56,13 +58,8 @@ def _sign(b: Any, x: Any) -> Any:
 
 def _scale(b: Any, t: Any, a: Any) -> Any:
     zero = _zero(b, t)
-    return b.select(b.eq(t, zero), zero, b.mul(t, a))
-
-
-def _tangent_product(b: Any, s: Any, t: Any) -> Any:
-    zero = _zero(b, s)
-    none = b.bor(b.eq(s, zero), b.eq(t, zero))
-    return b.select(none, zero, b.mul(s, t))
+    none = b.bor(b.eq(t, zero), b.eq(a, zero))
+    return b.select(none, zero, b.mul(t, a))
 
 
 def _tie(t: Term, wins: Term, ties: Term) -> Term:
@@ -152,26 +149,15 @@ DIV: Final = binary(
     ),
     points=Points((0.5, 3.0)),
 )
+# The product of derivatives: along a path with a slope of 0 nothing passes, whatever else is on it.
+# It is linear in each operand, so that it is closed under differentiation, and forward and reverse
+# mode, which multiply a path's slopes from its two ends, agree also at infinite slopes.
 SCALE: Final = binary(
     "scale",
     _scale,
     dtypes=FLOATS,
-    tangents=(
-        lambda t, z, x, y: term.scale(t, y),
-        lambda t, z, x, y: term.make(TANGENT_PRODUCT, x, t),
-    ),
-)
-# The tangent of `scale` along its slope is a product of two tangents, either of which may be 0 in a
-# branch that was not selected.  A selection by `x == 0` instead would be constant there, and lose
-# the derivative along x.
-TANGENT_PRODUCT: Final = binary(
-    "tangent_product",
-    _tangent_product,
-    dtypes=FLOATS,
-    tangents=(
-        lambda t, z, x, y: term.make(TANGENT_PRODUCT, t, y),
-        lambda t, z, x, y: term.make(TANGENT_PRODUCT, x, t),
-    ),
+    tangents=(lambda t, z, x, y: term.scale(t, y), lambda t, z, x, y: term.scale(x, t)),
+    commutative=True,
 )
 FLOORDIV: Final = binary("floordiv", floordiv, derivative=PIECEWISE_CONSTANT)
 MOD: Final = binary(
