@@ -1,8 +1,8 @@
 """The command line: `python -m symc {doctor,cache,opt,explain}`.
 
 doctor: what this machine offers and whether a kernel compiles and runs.  cache: stat, list or purge
-the disk cache.  opt: run passes on a file of IR and print the result.  explain: run a script and
-print the report of every function that it compiled.
+the disk cache.  opt: run passes on a file of IR and print the result, perhaps comparing each with
+the oracle.  explain: run a script and report every function that it compiled.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from symc import compile as compiler
+from symc.compile import opt
 from symc.compile.check import self_check
 from symc.compile.explain import render
 from symc.compile.key import cpu_features
+from symc.compile.opt import LATER
+from symc.compile.page import page
+from symc.ir.core import Function
 from symc.ir.errors import SymcError
-from symc.ir.options import Options
-from symc.ir.parse import parse_function
-from symc.ir.text import print_function
-from symc.passes import MEANING, OPTIMISING, PASSES, run_passes
+from symc.passes import PASSES
 from symc.runtime.cache import DiskCache, Usage
 
 
@@ -47,14 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     cache = commands.add_parser("cache", help="look at or empty the disk cache")
     cache.add_argument("action", choices=("stat", "list", "purge"))
     cache.set_defaults(run=_cache)
-    opt = commands.add_parser("opt", help="run passes on a file of IR")
-    opt.add_argument("file", type=Path, help="a function in MLIR generic form")
-    default = ",".join((*MEANING, *OPTIMISING[3]))
-    opt.add_argument("-p", "--passes", default=default, help=f"of {', '.join(PASSES)}")
-    opt.add_argument("--print-after-all", action="store_true", help="print after each pass")
-    opt.set_defaults(run=_opt)
+    passes = commands.add_parser("opt", help="run passes on a file of IR")
+    passes.add_argument("file", type=Path, help="a function, kernels or a program in generic form")
+    known = ", ".join((*PASSES, *LATER))
+    passes.add_argument("-p", "--passes", help=f"of {known}; by default those of opt=3")
+    passes.add_argument("--print-after-all", action="store_true", help="print after each pass")
+    passes.add_argument("--check", action="store_true", help="compare each pass with the oracle")
+    passes.set_defaults(run=_opt)
     explain = commands.add_parser("explain", help="run a script and report what it compiled")
     explain.add_argument("script", type=Path)
+    explain.add_argument("arguments", nargs=argparse.REMAINDER, help="of the script")
+    explain.add_argument("--what", help="one section of the reports")
+    explain.add_argument("--html", type=Path, help="also write the reports as a page")
     explain.set_defaults(run=_explain)
     return parser
 
@@ -99,26 +104,35 @@ def _cache(options: argparse.Namespace) -> int:
 
 
 def _opt(options: argparse.Namespace) -> int:
-    names = tuple(name for name in options.passes.split(",") if name)
-    unknown = [name for name in names if name not in PASSES]
+    names = [name for name in (options.passes or "").split(",") if name]
+    unknown = [name for name in names if name not in {*PASSES, *LATER}]
     if unknown:
-        print(f"symc: no pass {unknown[0]!r}; there are {', '.join(PASSES)}", file=sys.stderr)
+        known = ", ".join((*PASSES, *LATER))
+        print(f"symc: no pass {unknown[0]!r}; there are {known}", file=sys.stderr)
         return 2
-    function = parse_function(options.file.read_text(encoding="utf-8"))
+    level = opt.read(options.file.read_text(encoding="utf-8"))
+    if options.passes is None and isinstance(level.what, Function):
+        names = list(opt.DEFAULT)
     for name in names:
-        function = run_passes(function, (name,), Options())
+        level = opt.run(level, name, check=options.check)
         if options.print_after_all:
             print(f"// after {name}")
-            print(print_function(function))
+            print(opt.text(level))
     if not options.print_after_all:
-        print(print_function(function))
+        print(opt.text(level))
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    with compiler.recording() as compiled:
-        runpy.run_path(str(options.script), run_name="__main__")
+    before, sys.argv = sys.argv, [str(options.script), *options.arguments]
+    try:
+        with compiler.recording() as compiled:
+            runpy.run_path(str(options.script), run_name="__main__")
+    finally:
+        sys.argv = before
     for one in compiled:
-        print(render(one.full_report()))
+        print(render(one.full_report(), options.what))
         print()
+    if options.html is not None:
+        options.html.write_text(page([one.page_part() for one in compiled]), encoding="utf-8")
     return 0

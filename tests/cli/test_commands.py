@@ -13,6 +13,8 @@ import pytest
 import symc as sc
 from symc.cli import main
 from symc.ir.parse import parse_function
+from symc.ir.parse_nest import parse_nests
+from symc.ir.parse_program import parse_program
 from symc.passes import PASSES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -95,6 +97,70 @@ def test_opt_prints_after_each_pass(capsys: pytest.CaptureFixture[str], source: 
     shown = capsys.readouterr().out
     assert shown.index("// after inline") < shown.index("// after stabilise")
     assert shown.count("// after ") >= len(PASSES)
+
+
+def opt(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["opt", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_opt_goes_down_to_machine_code_level_by_level(
+    capsys: pytest.CaptureFixture[str], source: Path, tmp_path: Path
+) -> None:
+    kernels, program = tmp_path / "kernels.ir", tmp_path / "program.ir"
+    kernels.write_text(opt(capsys, str(source), "-p", "stabilise,dce,lower"))
+    assert all(nest.stages for nest in parse_nests(kernels.read_text()))
+    program.write_text(opt(capsys, str(source), "-p", "stabilise,dce,buffers"))
+    assert parse_program(program.read_text()).code
+    for file in (kernels, program):
+        assert opt(capsys, str(file)).rstrip() == file.read_text().rstrip()
+    llvm = opt(capsys, str(kernels), "-p", "codegen")
+    assert "define" in llvm
+    assert (
+        opt(capsys, str(source), "-p", "stabilise,dce,codegen").split("\n")[0]
+        == llvm.split("\n")[0]
+    )
+    for file, name in ((kernels, "dce"), (program, "codegen"), (kernels, "lower")):
+        assert main(["opt", str(file), "-p", name]) == 1
+        assert "expected: a function" in capsys.readouterr().err
+
+
+def test_opt_reads_what_a_function_prints(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    x = sc.var("x", "f64[n,3]")
+    f = sc.function([x], sc.softmax(x))
+    for stage in ("traced", "defined", "optimized", "kernels", "program"):
+        file = tmp_path / f"{stage}.ir"
+        file.write_text(f.ir(stage))
+        again = opt(capsys, str(file), "-p", "")
+        without = [line for line in f.ir(stage).splitlines() if line and not line.startswith("//")]
+        assert [line for line in again.splitlines() if line] == without
+
+
+def test_opt_compares_with_the_oracle(capsys: pytest.CaptureFixture[str], source: Path) -> None:
+    shown = opt(capsys, str(source), "--check")
+    assert "symc.softplus" in shown
+    assert "nest" in opt(capsys, str(source), "-p", "stabilise,lower", "--check")
+    assert "define" in opt(capsys, str(source), "-p", "codegen", "--check")
+
+
+def test_explain_passes_arguments_and_writes_a_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script, page = tmp_path / "script.py", tmp_path / "page.html"
+    script.write_text(
+        "import sys, numpy as np, symc as sc\n"
+        'x = sc.var("x", "f64[n]")\n'
+        "for name in sys.argv[1:]:\n"
+        "    sc.function([x], sc.exp(x), name=name)\n"
+    )
+    assert main(["explain", "--what", "kernels", "--html", str(page), str(script), "a", "b"]) == 0
+    shown = capsys.readouterr().out
+    assert "a: cache" in shown
+    assert "b: cache" in shown
+    assert "rewrites" not in shown
+    assert page.read_text().count("<h1>") == 2
 
 
 def test_explain(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

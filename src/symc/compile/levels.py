@@ -12,10 +12,10 @@ from symc.compile.dot import write_dot
 from symc.compile.explain import complete, render
 from symc.compile.page import body, render_page
 from symc.compile.picture import Picture, function_picture, plan_picture, result_names
-from symc.compile.stages import Stages
+from symc.compile.stages import Stages, timed
 from symc.compile.stages import run_stages as run
 from symc.compile.svg import write_svg
-from symc.compile.validate import validate
+from symc.compile.validate import Validator
 from symc.ir.core import Function
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import DomainError, message
@@ -51,8 +51,14 @@ _WRITERS: dict[str, Callable[[Picture], str]] = {"svg": write_svg, "dot": write_
 
 
 def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
-    """All levels of an entry."""
-    return run(entry, options, report, validate if options.check in VALIDATED else None)
+    """All levels of an entry; with `check="passes"`, each compared with the oracle."""
+    if options.check not in VALIDATED:
+        return run(entry, options, report)
+    validator = Validator(options, report)
+    stages = run(entry, options, report, validator)
+    with timed(report, "check", len(stages.plan.steps)):
+        validator.lowered(stages.optimized)
+    return stages
 
 
 def stage_text(stages: Stages, stage: str) -> str:

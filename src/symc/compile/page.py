@@ -29,10 +29,15 @@ _TABLES: Final = frozenset({"rewrites", "fusion", "kernels", "passes"})
 
 def render_page(report: Report, pictures: Sequence[tuple[str, str]]) -> str:
     """The page; `pictures` are titles and SVG elements."""
+    return page([body(report, pictures)], report.name)
+
+
+def page(bodies: Iterable[str], title: str = "symc") -> str:
+    """A page around what `body` made of one or more reports."""
     parts = [
         "<!doctype html><html><head><meta charset='utf-8'>",
-        f"<title>{escape(report.name)}</title><style>{_STYLE}</style></head><body>",
-        body(report, pictures),
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        *bodies,
         "</body></html>",
     ]
     return "".join(parts)
