@@ -60,9 +60,10 @@ def scan(  # noqa: PLR0913  (the contract's signature)
         if given is not None:
             raise _not_offered(f"scan: {option}")
     title = name or title_of(step)
+    size = None if length is None else as_size(length, f"{title}: length")
 
     def run(init: Any, xs: Any) -> tuple[Any, Any]:
-        how = _Steps(title, length, bool(reverse))
+        how = _Steps(title, size, bool(reverse))
         return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
 
     found: tuple[Any, Any] = transformed(run)(init, xs)
@@ -78,7 +79,7 @@ class _Steps:
     """How a scan runs: its title, the length asked for, and the direction."""
 
     title: str
-    length: Any
+    length: Size | None
     reverse: bool
 
 
@@ -92,10 +93,10 @@ class _Sequences:
     length: Size
 
 
-def _sequences(xs: Any, length: Any, title: str) -> _Sequences:
+def _sequences(xs: Any, length: Size | None, title: str) -> _Sequences:
     leaves, tree = trees.flatten(xs)
     found = [lift(leaf, f"{title}: xs").__symc_operand__() for leaf in leaves]
-    size = None if length is None else as_size(length, f"{title}: length")
+    size = length
     for x in found:
         if not x.value.type.rank:
             raise ShapeError(
