@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import symc as sc
+from symc.compile import derive
 
 HERE = r"(.|\n)*test_transforms_nesting.py:\d+"
 RNG = np.random.default_rng(5)
@@ -318,6 +319,44 @@ def test_graphs_grow_linearly_with_the_number_of_steps():
 
     few, many = nodes(4), nodes(16)
     assert many <= 4.5 * few
+
+
+def test_a_derivative_sees_its_own_part_of_a_long_program(monkeypatch):
+    """Values captured from a long chain cost nothing in each of many derivatives."""
+    seen = []
+    define = derive._defined
+
+    def counted(function):
+        seen.append(len(function.nodes))
+        return define(function)
+
+    monkeypatch.setattr(derive, "_defined", counted)
+
+    def run(x):
+        z = x
+        for _ in range(500):
+            z = sc.sin(z)
+        for _ in range(10):
+            x = x - sc.grad(lambda y: sc.sum(y * y * z))(x)
+        return x
+
+    f, a = sc.jit(run), RNG.normal(size=3)
+    z = a
+    for _ in range(500):
+        z = np.sin(z)
+    close(f(a), a * (1 - 2 * z) ** 10)
+    assert len(seen) == 10
+    assert max(seen) < 50
+
+
+def test_rules_of_meaning_see_what_was_captured():
+    """log(exp(a) + exp(y)) is stable in y though exp(a) is older than the derivative."""
+
+    def f(a, x):
+        e = sc.exp(a)
+        return sc.grad(lambda y: sc.sum(sc.log(e / (e + sc.exp(y)))))(x)
+
+    np.testing.assert_allclose(sc.jit(f)(np.array([800.0]), np.array([800.0])), [-0.5])
 
 
 # --- check_grads

@@ -24,15 +24,13 @@ def carries(type: TensorType) -> bool:
     return is_float(type.dtype)
 
 
-def path(
-    results: Iterable[Value], wrt: Sequence[Value], since: int | None = None
-) -> list[Node]:
+def path(results: Iterable[Value], wrt: Sequence[Value], since: int | None = None) -> list[Node]:
     """Nodes through which `results` depend on `wrt` by a differentiable route, in program order.
 
     Nodes older than number `since` do not depend on `wrt` and are not walked; by default those that
     are older than `wrt` itself, since a node is made after its operands.
     """
-    nodes, _ = reachable(results, stop=wrt, since=_oldest(wrt) if since is None else since)
+    nodes, _ = reachable(results, stop=wrt, since=oldest(wrt) if since is None else since)
     active = set(wrt)
     found = []
     for node in nodes:
@@ -44,7 +42,7 @@ def path(
     return found
 
 
-def _oldest(wrt: Sequence[Value]) -> int:
+def oldest(wrt: Sequence[Value]) -> int:
     """A number that no node which depends on `wrt` is below."""
     return min((0 if value.node is None else value.node.serial for value in wrt), default=0)
 

@@ -16,15 +16,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from symc.autodiff.jvp import tangents
+from symc.autodiff.linear import oldest
 from symc.autodiff.vjp import gradient
-from symc.ir.collector import paused
 from symc.ir.build import apply
+from symc.ir.collector import paused
 from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.options import Options
 from symc.passes import MEANING, inline, run_passes
 from symc.passes.sweep import Sweep
 
 OPTIONS: Final = Options()
+# How far a rule looks behind the values that a derivative is taken of.
+SIGHT: Final = 8
 BEYOND_INLINING: Final = tuple(name for name in MEANING if name != "inline")
 
 
@@ -49,11 +52,28 @@ def pushforward(
 
 
 def defined(results: Sequence[Value], wrt: Sequence[Value]) -> Sequence[Value]:
-    """`results` as the meaning passes define them, with `wrt` as inputs."""
-    nodes, free = reachable(results, stop=wrt)
-    params = tuple(dict.fromkeys((*wrt, *free)))
-    function = Function("differentiated", params, tuple(nodes), tuple(results))
-    return _defined(function).results
+    """`results` as the meaning passes define them, with `wrt` as inputs.
+
+    What is older than `wrt` cannot depend on it; of that only the part is seen which a rule of the
+    meaning passes may look at, so that a derivative costs what its own part of a program costs.
+    """
+    nodes, free = reachable(results, stop=wrt, since=oldest(wrt))
+    near, behind = _near(free)
+    params = tuple(dict.fromkeys((*wrt, *behind)))
+    everything = tuple(sorted((*near, *nodes), key=lambda node: node.serial))
+    return _defined(Function("differentiated", params, everything, tuple(results))).results
+
+
+def _near(values: Sequence[Value]) -> tuple[set[Node], list[Value]]:
+    """Nodes at most `SIGHT` steps behind `values`, and the values that those read from beyond."""
+    near: set[Node] = set()
+    edge: Sequence[Value] = values
+    for _ in range(SIGHT):
+        found = {value.node for value in edge if value.node is not None} - near
+        near |= found
+        edge = [operand for node in found for operand in node.operands]
+    read = dict.fromkeys([*values, *(operand for node in near for operand in node.operands)])
+    return near, [value for value in read if value.node not in near]
 
 
 def _defined(function: Function) -> Function:
