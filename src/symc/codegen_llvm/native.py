@@ -180,7 +180,7 @@ class Runner:
         dims = self._dim_room(number, kernel)
         blocks = as_reg(k.size(self._sizes[kernel.blocks]))
         status = self._launch(kernel, room, dims, blocks)
-        self._settle(status)
+        self._settle(status, traps=kernel.traps)
 
     def _dim_room(self, number: int, kernel: Kernel) -> Reg:
         """The sizes of a kernel, stored once."""
@@ -214,14 +214,15 @@ class Runner:
 
         return k.either(large, shared, lambda: [k.emit("i32", here)])[0]
 
-    def _settle(self, status: Reg) -> None:
+    def _settle(self, status: Reg, *, traps: bool) -> None:
         """Leave when the call was cancelled; remember a trap."""
         k = self._k
         with k.when(k.emit("i1", f"icmp ne {status}, 0")):
             with k.when(k.emit("i1", f"icmp eq {status}, {CANCELLED}")):
                 k.line(f"ret i32 {CANCELLED}")
                 k.open(k.new_label("after"))
-            k.line(f"store i32 {TRAPPED}, {k.trap_flag()}")
+            if traps:
+                k.line(f"store i32 {TRAPPED}, {k.trap_flag()}")
 
     def _copy(self, target: Reg, source: Reg, bytes: int | Reg) -> None:
         copy(self._k, target, source, as_reg(bytes))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symc.frontend import constraints, emit, trees
+from symc.frontend import constraints, emit, scope, trees
 from symc.frontend.carries import Carried, carried, settled
 from symc.frontend.dims import as_size
 from symc.frontend.entering import require_function, transformed
@@ -27,13 +27,27 @@ from symc.ir import dims, ops, term
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size
-from symc.ir.errors import DTypeError, ShapeError, UnsupportedError, message
+from symc.ir.errors import DTypeError, MissingInputError, ShapeError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.ops.loop_groups import Operands, make_scan
 from symc.ir.ops.switch import joined
 from symc.ir.types import BOOL, I64, TensorType
 
 NUMBER = TensorType(I64, ())
+
+
+def at_once_or_traced(run: Callable[..., Any]) -> Callable[..., Any]:
+    """`run` on symbolic values; on concrete ones at once, unless it captures a variable."""
+
+    def called(*args: Any) -> Any:
+        try:
+            return transformed(run)(*args)
+        except MissingInputError:
+            if scope.current() is not None:
+                raise
+            return run(*args)
+
+    return called
 
 
 def scan(  # noqa: PLR0913  (the contract's signature)
@@ -66,7 +80,7 @@ def scan(  # noqa: PLR0913  (the contract's signature)
         how = _Steps(title, size, bool(reverse))
         return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
 
-    found: tuple[Any, Any] = transformed(run)(init, xs)
+    found: tuple[Any, Any] = at_once_or_traced(run)(init, xs)
     return found
 
 
@@ -197,7 +211,7 @@ def while_loop(
     require_function(body, "while_loop: body")
     if checkpoint is not None:
         raise _not_offered("while_loop: checkpoint")
-    return transformed(lambda carry: _while(cond, body, carry))(init)
+    return at_once_or_traced(lambda carry: _while(cond, body, carry))(init)
 
 
 def _while(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
@@ -247,7 +261,7 @@ def fori_loop(lo: Any, hi: Any, body: Callable[[Any, Any], Any], init: Any) -> A
     def run(init: Any) -> Any:
         return _scan(step, init, None, _Steps(title_of(body), count, reverse=False))[0]
 
-    return transformed(run)(init)
+    return at_once_or_traced(run)(init)
 
 
 def _shifted(number: Expr, first: Size) -> Expr:
@@ -284,7 +298,7 @@ def cond(
         number = emit.cast(chosen, I64, "cond: pred")
         return _switch("cond", number, (false_fn, true_fn), operands)
 
-    return transformed(run)(pred, operands)
+    return at_once_or_traced(run)(pred, operands)
 
 
 def switch(i: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
@@ -306,7 +320,7 @@ def switch(i: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> An
             )
         return _switch("switch", emit.cast(found, I64, "switch: i"), chosen, operands)
 
-    return transformed(run)(i, operands)
+    return at_once_or_traced(run)(i, operands)
 
 
 def ifelse(pred: Any, a: Any, b: Any) -> Any:
