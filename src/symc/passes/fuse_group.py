@@ -24,6 +24,7 @@ from symc.passes.fuse_index import Index
 
 BUDGET: Final = 256
 MAX_STORES: Final = 32
+BACK: Final = 64  # edges back beyond which searches for cycles are not bounded by program order
 
 
 class Shape(Enum):
@@ -100,6 +101,9 @@ class Group:
     lo: int = 1 << 62
     hi: int = -1
     heir: Group | None = None
+    behind: int = -1  # the greatest `lo` of a group that precedes this one
+    # Of all groups of a partition, those that some group precedes whose `lo` is greater.
+    back: dict[Group, None] = field(default_factory=dict)
 
     def note(self, number: int) -> None:
         """A member with this number joins."""
@@ -110,6 +114,19 @@ class Group:
         self.stores.append(store)
         self.lo = min(self.lo, number)
         self.note(number)
+        self.mark()
+
+    def precede(self, readers: Iterable[Group]) -> None:
+        """Order this group before the groups that load what it stores."""
+        for reader in map(current, readers):
+            self.successors.append(reader)
+            reader.behind = max(reader.behind, self.lo)
+            reader.mark()
+
+    def mark(self) -> None:
+        """Remember a group that an edge leads back to."""
+        if self.behind > self.lo:
+            self.back[self] = None
 
 
 def current(group: Group) -> Group:
@@ -166,7 +183,7 @@ def reaches(sources: Iterable[Group], targets: Iterable[Group]) -> bool:
     goals = {current(group) for group in targets}
     if not goals:
         return False
-    last = max(group.hi for group in goals)
+    last = _last(goals)
     todo = [current(group) for group in sources]
     seen = set(todo)
     budget = BUDGET
@@ -181,6 +198,24 @@ def reaches(sources: Iterable[Group], targets: Iterable[Group]) -> bool:
                 seen.add(successor)
                 todo.append(successor)
     return False
+
+
+def _last(goals: set[Group]) -> int:
+    """No group whose `lo` is greater leads to `goals`.
+
+    A group stores something before the last member of its reader; so only the edges to groups in
+    `back` come from beyond their readers.
+    """
+    last = max(group.hi for group in goals)
+    back = next(iter(goals)).back
+    if len(back) > BACK:
+        return 1 << 62
+    grown = True
+    while grown:
+        beyond = [g.behind for g in back if g.heir is None and g.lo <= last < g.behind]
+        grown = bool(beyond)
+        last = max([last, *beyond])
+    return last
 
 
 def _successors(group: Group) -> list[Group]:
@@ -204,6 +239,8 @@ def absorb(keep: Group, gone: Group) -> None:
     keep.cost += gone.cost
     keep.lo = min(keep.lo, gone.lo)
     keep.note(gone.hi)
+    keep.behind = max(keep.behind, gone.behind)
+    keep.mark()
     gone.members, gone.stores, gone.successors, gone.waits = set(), [], [], []
 
 

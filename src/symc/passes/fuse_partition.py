@@ -149,9 +149,7 @@ def foldable(value: Value) -> Value:
     return best
 
 
-_STORED: Final = frozenset(
-    {Kind.REDUCE, Kind.CONTRACT, Kind.SCATTER, Kind.ASSEMBLE, Kind.CONTROL}
-)
+_STORED: Final = frozenset({Kind.REDUCE, Kind.CONTRACT, Kind.SCATTER, Kind.ASSEMBLE, Kind.CONTROL})
 
 
 def has_buffer(value: Value) -> bool:
@@ -170,6 +168,7 @@ class Partition:
         self.uses: dict[Value, list[Use]] = {}
         self.axes = Axes()
         self.groups: list[Group] = []
+        self.back: dict[Group, None] = {}
         self.aliases: dict[Value, Value] = {}
         self.refusals: dict[tuple[Value, Group], Apart] = {}
         self._light: dict[Value, int] = {}
@@ -451,7 +450,7 @@ class Partition:
 
     def precede(self, group: Group, readers: Iterable[Use]) -> None:
         """Order `group` before the groups that load what it stores."""
-        group.successors += [use.group for use in readers if use.group is not None]
+        group.precede(use.group for use in readers if use.group is not None)
 
     def join(self, node: Node, group: Group, uses: Sequence[Use]) -> None:
         """Make `node` a member of `group`, evaluated where it is used."""
@@ -487,7 +486,7 @@ class Partition:
 
     def new_group(self, shape: Shape, axes: list[int], node: Node) -> Group:
         """An empty group."""
-        group = Group(shape, axes)
+        group = Group(shape, axes, back=self.back)
         group.note(self.number[node])
         self.groups.append(group)
         return group

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from symc.ir.core import Node, Value
-from symc.passes.fuse_group import Group
+from symc.passes.fuse_group import Group, current
 from symc.passes.fuse_partition import Partition, Use, foldable, has_buffer
 
 FAR: Final = 64  # steps of elementwise work and views that are looked behind
@@ -27,7 +27,7 @@ def wait(p: Partition, view: Node, use: Use) -> None:
         anchor = _anchor(p, operand)
         if anchor is not None:
             p.use(anchor, Use(use.group))
-            use.group.waits.append(anchor)
+            current(use.group).waits.append(anchor)
 
 
 def read(p: Partition, operand: Value, group: Group) -> None:

@@ -14,15 +14,14 @@ Invariants: data order is kept; all new values are computed from old ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
 from typing import Final
 
 from symc.ir.core import Value
 from symc.passes.plan import Plan, Step
 from symc.passes.plan_inplace import overwrite, read_through
 from symc.passes.plan_pairs import pair
+from symc.passes.plan_schedule import Schedule
 
 BUDGET: Final = 20_000  # steps visited by one search for a cycle
 
@@ -167,27 +166,7 @@ class _Order:
 
     def result(self) -> Plan:
         """The plan with its steps in order."""
-        order = topological(self._after)
+        order = Schedule(self._plan, self._steps, self._joined, self._after).order()
         gone = {self._commit, *self._joined}
         steps = tuple(self._steps[i] for i in order if i not in gone)
         return replace(self._plan, steps=steps, in_place=self._in_place)
-
-
-def topological(after: Sequence[Iterable[int]]) -> list[int]:
-    """Numbers so that i comes before all of `after[i]`; the smallest free one first."""
-    waiting = [0] * len(after)
-    for targets in after:
-        for i in targets:
-            waiting[i] += 1
-    ready = [i for i, number in enumerate(waiting) if number == 0]
-    heapify(ready)
-    found: list[int] = []
-    while ready:
-        i = heappop(ready)
-        found.append(i)
-        for j in after[i]:
-            waiting[j] -= 1
-            if waiting[j] == 0:
-                heappush(ready, j)
-    assert len(found) == len(after), "steps form a cycle"
-    return found
