@@ -115,7 +115,7 @@ def test_sizes_with_two_names_are_checked_at_the_call():
     x, y = sc.var("x", "f64[n]"), sc.var("y", "f64[m]")
     f = sc.function([x, y], sc.vmap(lambda a, b: a * b)(x, y))
     same(f(np.ones(3), np.ones(3)), np.ones(3))
-    with pytest.raises(sc.ShapeError, match=r"argument b(.|\n)*n = 3, m = 4"):
+    with pytest.raises(sc.ShapeError, match=r"argument a and argument b(.|\n)*n = 3, m = 4"):
         f(np.ones(3), np.ones(4))
 
 

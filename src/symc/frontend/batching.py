@@ -123,9 +123,9 @@ def _mapped(leaf: Any, axis: int, name: str) -> _Mapped:
 
 
 def _over_batch(f: Callable[..., Any], given: _Arguments, out_axes: Any, axis_size: Any) -> Any:
-    size = _common_size(list(given.mapped.values()), axis_size)
+    size, first = _common_size(list(given.mapped.values()), axis_size)
     batches = {
-        Value(m.value.type.with_shape(m.value.type.shape[1:]), name=m.name): _sized(m, size)
+        Value(m.value.type.with_shape(m.value.type.shape[1:]), name=m.name): _sized(m, size, first)
         for m in given.mapped.values()
     }
     elements = dict(zip(given.mapped, batches, strict=True))
@@ -158,8 +158,9 @@ def _own(leaf: Any) -> Any:
     return lift(leaf, "vmap") if isinstance(leaf, np.ndarray | np.generic) else leaf
 
 
-def _common_size(mapped: Sequence[_Mapped], axis_size: Any) -> Size:
-    """The number of elements; ShapeError names the arguments that surely differ."""
+def _common_size(mapped: Sequence[_Mapped], axis_size: Any) -> tuple[Size, str]:
+    """The number of elements, and the name of an argument that has it; ShapeError names the
+    arguments that surely differ."""
     named = [(m.name, m.size) for m in mapped]
     if axis_size is not None:
         named.insert(0, ("axis_size", as_size(axis_size, "vmap: axis_size")))
@@ -184,14 +185,14 @@ def _common_size(mapped: Sequence[_Mapped], axis_size: Any) -> Size:
                     advice="in_axes=None for an argument that all elements share",
                 )
             )
-    return common
+    return common, first
 
 
-def _sized(mapped: _Mapped, size: Size) -> Value:
-    """The batch in exactly `size` elements; a size that may differ is checked at the call."""
+def _sized(mapped: _Mapped, size: Size, first: str) -> Value:
+    """The batch in exactly `size` elements, as `first` has; what may differ is checked at calls."""
     type = mapped.value.type
     wanted = type.with_shape((size, *type.shape[1:]))
-    return fit(mapped.value, wanted, f"vmap: the mapped axis of {mapped.name}")
+    return fit(mapped.value, wanted, f"vmap: the mapped axes of {first} and {mapped.name}")
 
 
 def _placed(element: Value, batched: Batched, size: Size, axis: int | None) -> Value:
