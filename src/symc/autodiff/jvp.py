@@ -30,9 +30,8 @@ def tangents(
     for node in path(results, wrt, since):
         moved = [known.get(operand) for operand in node.operands]
         with placed_at(node.locations):
-            for result, tangent in zip(node.results, push(node, moved), strict=True):
-                if tangent is not None:
-                    known[result] = tangent
+            pushed = zip(node.results, push(node, moved), strict=True)
+            known.update((result, tangent) for result, tangent in pushed if tangent is not None)
     return [known.get(result) if carries(result.type) else None for result in results]
 
 

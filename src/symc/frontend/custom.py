@@ -238,4 +238,3 @@ def _summed(result: Any, parts: Sequence[Any]) -> Any:
         own = trees.flatten(part)[0]
         totals = [new if old is None else old + new for old, new in zip(totals, own, strict=True)]
     return trees.unflatten(tree, totals)
-

@@ -109,7 +109,9 @@ class JvpRule(_UserRule):
     def __init__(self, use: Use, jvp: Callable[..., Any]) -> None:
         self.jvp = jvp
 
-    def tangents(self, operands: Sequence[Value], along: Moved, results: Types) -> list[Value | None]:
+    def tangents(
+        self, operands: Sequence[Value], along: Moved, results: Types
+    ) -> list[Value | None]:
         return tangents_of(self.use, self.jvp, operands, along, results)
 
 
@@ -159,7 +161,9 @@ class VjpRule(_UserRule):
         parts = use.tree.children()
         if not isinstance(made, tuple | list) or len(made) != len(parts):
             got = f"{len(made)} of them" if isinstance(made, tuple | list) else type(made).__name__
-            raise _broken(self.bwd, f"{use.title}: what bwd returned", got, f"a tuple of {len(parts)}")
+            raise _broken(
+                self.bwd, f"{use.title}: what bwd returned", got, f"a tuple of {len(parts)}"
+            )
         found: list[Value | None] = []
         for cotangent, part in zip(made, parts, strict=True):
             targets = operands[len(found) : len(found) + part.num_leaves]
@@ -226,11 +230,15 @@ def _leaf(rule: Callable[..., Any], subject: str, leaf: Any, type: TensorType) -
 
 def _pair(rule: Callable[..., Any], made: Any, expected: str) -> Pair:
     if not isinstance(made, tuple | list) or len(made) != 2:
-        raise _broken(rule, "custom rule: what it returned", type(made).__name__, f"a pair {expected}")
+        raise _broken(
+            rule, "custom rule: what it returned", type(made).__name__, f"a pair {expected}"
+        )
     return made[0], made[1]
 
 
-def _broken(rule: Callable[..., Any], subject: str, got: object, expected: object) -> OpContractError:
+def _broken(
+    rule: Callable[..., Any], subject: str, got: object, expected: object
+) -> OpContractError:
     where = definition_line(rule)
     return OpContractError(message(subject, got=got, expected=expected, where=where))
 

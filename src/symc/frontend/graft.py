@@ -17,8 +17,9 @@ from symc.ir import dims, ops
 from symc.ir.build import apply
 from symc.ir.core import Attr, Constraint, Node, Value, reachable
 from symc.ir.dims import Size, substitute, symbols
-from symc.ir.errors import ShapeError, UnsupportedError, message
+from symc.ir.errors import ShapeError, message
 from symc.ir.locations import here
+from symc.ir.specialise import specialise
 from symc.ir.types import TensorType
 
 Sizes = Mapping[str, Size]
@@ -33,11 +34,8 @@ def graft(results: Sequence[Value], replaced: Mapping[Value, Value], sizes: Size
             continue
         operands = [current.get(operand, operand) for operand in node.operands]
         attrs = {name: _attr(value, sizes) for name, value in node.attrs.items()}
-        if node.regions:
-            raise UnsupportedError(
-                message("givens= or a function call around control flow", where=node.locations[0])
-            )
-        made = apply(node.op, operands, attrs, locations=node.locations)
+        regions = tuple(specialise(region, sizes) for region in node.regions)
+        made = apply(node.op, operands, attrs, regions=regions, locations=node.locations)
         for old, new in zip(node.results, made.results, strict=True):
             current[old] = new
             constraints.attach(new, _moved(constraints.of(old), sizes))

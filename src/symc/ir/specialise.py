@@ -17,7 +17,9 @@ from symc.ir.types import TensorType
 
 
 def specialise(function: Function, sizes: Mapping[str, Size]) -> Function:
-    """`function` with the dims named in `sizes` replaced."""
+    """`function` with the dims named in `sizes` replaced; itself when there are none."""
+    if not sizes:
+        return function
     replaced: dict[Value, Value] = {}
     for param in function.params:
         replaced[param] = Value(_type(param.type, sizes), name=param.name)

@@ -49,9 +49,7 @@ def _barrier_infer(types: Types, attrs: Attrs) -> tuple[TensorType, ...]:
     return (types[0],)
 
 
-def _barrier_evaluate(
-    context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node
-) -> Arrays:
+def _barrier_evaluate(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node) -> Arrays:
     return (arrays[0],)
 
 
@@ -139,15 +137,15 @@ def _pull(
     found = gradient(reached, seeds, targets, since)
     kept = [value for value in found if value is not None]
     count = len(region.results) - _saved(node)
-    kept_inside = [value for value in again[count:] if value not in params]
-    adjoint, captured = closed_over(region.name, (*params, *seeds), [*kept, *kept_inside], since)
+    computed = zip(again[count:], node.results[count:], strict=True)
+    stored = {inner: outer for inner, outer in computed if inner.node is not None}
+    adjoint, captured = closed_over(region.name, (*params, *seeds), [*kept, *stored], since)
     inside = adjoint.results[len(kept) :]
-    stored = [x for x, inner in zip(node.results[count:], again[count:], strict=True) if inner not in params]
-    instead = {x: late(y, given) for x, y in zip(inside, stored, strict=True)}
+    instead = {x: late(y, given) for x, y in zip(inside, stored.values(), strict=True)}
     operands = [late(x, given) for x in node.operands]
     made = iter(spliced(adjoint, [*operands, *given, *captured], instead))
     pulled = iter([None if value is None else next(made) for value in found])
-    return [next(pulled) if asked else None for asked in wanted]
+    return [next(pulled) if mark else None for mark in wanted]
 
 
 def _saved(node: Node) -> int:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from symc.ir.term import Term
 
 
-def _call_types(
-    types: Types, attrs: Attrs, inner: tuple[Function, ...]
-) -> tuple[TensorType, ...]:
+def _call_types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[TensorType, ...]:
     if not isinstance(attrs.get("name"), str):
         raise DomainError(message("attribute name", got=attrs.get("name"), expected="a string"))
     return regions.region_types(types, inner[0])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from symc.ir.term import Term
 
 
-class Rule(str):
+class Rule(str):  # noqa: SLOT000  (rules carry what they close over)
     """Derivatives of one use of a function; as a string, the function's name.
 
     `forward`: has a tangent rule.  `reverse`: has a cotangent rule; without it the tangent rule is
@@ -94,7 +94,8 @@ def _pull(
         seeds = [None if ct is None else Value(ct.type) for ct in cotangents]
         found = rule.cotangents(node.operands, seeds, wanted, _result_types(node))
         return _along(found, dict(_pairs(seeds, cotangents)), since)
-    along = [Value(x.type) if asked else None for x, asked in zip(node.operands, wanted, strict=True)]
+    asked = zip(node.operands, wanted, strict=True)
+    along = [Value(x.type) if mark else None for x, mark in asked]
     pushed = rule.tangents(node.operands, along, _result_types(node))
     pairs = _pairs(pushed, cotangents)
     asked_for = [t for t in along if t is not None]
