@@ -260,7 +260,7 @@ class Op:
         return f"<Op {self.name}>"
 
 
-def _parts(name: str, arity: int | None, derivative: Derivative) -> dict[str, Any]:
+def _parts(name: str, arity: int | None, derivative: object) -> dict[str, Any]:
     """What a derivative says, field by field; OpContractError when it does not fit the operands."""
     count = 1 if arity is None else arity
     parts: dict[str, Any] = dict.fromkeys(("transpose", "modes", "no_derivative"))

@@ -293,7 +293,7 @@ def _product_tangent(t: Term, y: Term, operands: Sequence[Term], attrs: Attrs) -
     if 0 in (x.shape[axis] for axis in axes):
         return t.sum(axes)
     kept = kept_axes(x.rank, axes)
-    count = size_product([x.shape[axis] for axis in axes])
+    count = size_product(tuple(x.shape[axis] for axis in axes))
     shape = tuple(x.shape[axis] for axis in kept)
     x = x.permute([*kept, *axes]).reshape((*shape, count))
     t = t.permute([*kept, *axes]).reshape((*shape, count))
