@@ -18,7 +18,7 @@ from symc.ir.dims import symbol
 from symc.ir.evaluate import evaluate
 from symc.ir.ops.record import Kind, Op
 from symc.ir.term import Term
-from symc.ir.types import BOOL, F64, I64, TensorType
+from symc.ir.types import BOOL, F32, F64, I64, TensorType
 
 INF, NAN = np.inf, np.nan
 
@@ -247,3 +247,36 @@ def test_mixed_derivatives_of_a_power_at_exponent_zero() -> None:
         for base in (0.5, 2.0, 4.0):
             data = [np.array(base), np.array(0.0)]
             assert evaluate(closed([x, y], [mixed]), data)[0] == 1 / base
+
+
+# --- edge inputs
+
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.0, 0.5, INF, -INF, NAN)
+POINTWISE = [op for op in ops.OPS.values() if op.kind is Kind.ELEMENTWISE and op.tangents]
+
+
+@pytest.mark.parametrize("op", POINTWISE, ids=lambda op: op.name)
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+def test_modes_agree_at_edges(op: Op, dtype: np.dtype) -> None:
+    """First derivatives have the same bits, second ones the same infinities and NaN."""
+    assert op.arity is not None
+    points = [p for p in (*SPECIAL, *op.samples.edges) if not (op is ops.FMA and p == 0.5)]
+    grid = np.array(np.meshgrid(*[points] * op.arity)).reshape(op.arity, -1).astype(dtype)
+    type = TensorType(dtype, (grid.shape[1],))
+    params = [Value(type) for _ in range(op.arity)]
+    u, v, w = ([Value(type) for _ in params] for _ in range(3))
+    y = apply(op, params).results[0]
+    (once,) = tangents([y], params, u)
+    pulled = [x for x in gradient([y], w[:1], params) if x is not None]
+    assert once is not None
+    (twice,) = tangents([once], params, v)
+    back = gradient(pulled, u, params)
+    inputs = [*params, *u, *v, w[0]]
+    for number in range(op.arity):
+        unit = [np.full(type.shape, float(i == number), dtype) for i in range(op.arity)]
+        data = [*grid, *unit, *unit, np.ones(type.shape, dtype)]
+        forward, *reverse = evaluate(closed(inputs, [once, *pulled]), data)
+        np.testing.assert_array_equal(forward, reverse[number])
+        if twice is not None:
+            second, other = evaluate(closed(inputs, [twice, back[number] or twice]), data)
+            np.testing.assert_allclose(second, other, rtol=8 * np.finfo(dtype).eps)
