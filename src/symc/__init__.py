@@ -52,6 +52,9 @@ from symc.frontend.custom import (
 from symc.frontend.dims import (
     Dim,
 )
+from symc.frontend.draw import (
+    draw,
+)
 from symc.frontend.einsum import (
     einsum,
 )
@@ -301,6 +304,7 @@ __all__ = [
     "custom_vjp",
     "divide",
     "dot",
+    "draw",
     "einsum",
     "empty",
     "empty_like",

@@ -329,3 +329,11 @@ def test_minimising_runs_few_tests() -> None:
 def test_licensed_rewrites_are_compared_loosely() -> None:
     for check in ("passes", "all"):
         assert compile_entry(softmax_loss(), Options(check=check, numerics="fast"), ()) is not None
+
+
+def test_loops_are_checked_as_machine_code() -> None:
+    x = sc.var("x", "f64[n,3]")
+    ys = sc.scan(lambda c, row: (c + sc.tanh(row), c * 2), sc.zeros((3,)), x)[1]
+    f = sc.function([x], ys, check="passes")
+    assert f(np.ones((2, 3))).tolist()[0] == [0, 0, 0]
+    assert any("machine code only" in note for note in f.explain().notes)

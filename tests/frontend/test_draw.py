@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import symc as sc
-from symc.frontend.draw import Drawing, draw
+from symc import draw
+from symc.frontend.draw import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 

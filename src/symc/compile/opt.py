@@ -14,6 +14,7 @@ from typing import Final
 
 from symc.codegen_llvm import compile_nests
 from symc.compile.reproducer import options_of
+from symc.compile.simulate import nests_of
 from symc.compile.validate import BUFFERS, CODEGEN, LOWER, Validator, alone
 from symc.ir.core import Function
 from symc.ir.errors import DomainError, message
@@ -77,10 +78,9 @@ def _on_function(
     if check:
         validator.stage(name, alone(function))
     plan = plan_build.run(alone(function))
-    nests = tuple(step.nest for step in plan.steps)
     if name == LOWER:
-        return nests
-    made = compile_nests(nests)
+        return tuple(nests_of(plan))
+    made = compile_nests([step.nest for step in plan.steps])
     return made.llvm if name == CODEGEN else buffers.run(plan, made.launches)
 
 

@@ -9,7 +9,7 @@ buffers in one arena and one copy of each input and state: what they overwrite s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -30,9 +30,24 @@ _GARBAGE: Final = 0xA5
 Array = np.ndarray
 
 
-def plain(plan: Plan) -> bool:
-    """Whether every step is a nest: what this module can run."""
-    return all(isinstance(step.nest, Nest) for step in plan.steps)
+def nest_of(step: Step) -> Nest:
+    """The nest of a step; CompileError for a loop, which this module does not run."""
+    if isinstance(step.nest, Nest):
+        return step.nest
+    raise CompileError(message("simulate: a loop", got=step.nest.name, expected="a nest"))
+
+
+def nests_of(plan: Plan) -> Iterator[Nest]:
+    """The nests of all steps in launch order, those of the bodies of loops in their place."""
+    todo = [iter(plan.steps)]
+    while todo:
+        step = next(todo[-1], None)
+        if step is None:
+            todo.pop()
+        elif isinstance(step.nest, Nest):
+            yield step.nest
+        else:
+            todo += [iter(body.steps) for body in reversed(step.nest.bodies)]
 
 
 def run_plan(plan: Plan, arrays: Sequence[Array]) -> list[Array]:
@@ -51,7 +66,7 @@ def run_plan(plan: Plan, arrays: Sequence[Array]) -> list[Array]:
             if made not in values:
                 values[made] = _constant(made, shape, operand.type.dtype)
             given.append(values[made].reshape(shape))
-        _finish(step, plan, evaluate_nest(step.nest, given, dims).arrays, values)
+        _finish(step, plan, evaluate_nest(nest_of(step), given, dims).arrays, values)
     return [_result(plan, value, values, dims) for value in plan.function.results]
 
 
@@ -157,7 +172,7 @@ class _Memory:
             if array is None and operand.role != "scratch":
                 array = np.zeros(shape, operand.type.dtype)  # no launch reads or writes it
             found.append(None if array is None else array.reshape(shape))
-        made = evaluate_nest(step.nest, found, self.dims).arrays
+        made = evaluate_nest(nest_of(step), found, self.dims).arrays
         for operand, target, array in zip(step.nest.operands, found, made, strict=True):
             if operand.role in {"out", "inout"} and target is not None and array is not None:
                 target.reshape(-1)[:] = array.reshape(-1)

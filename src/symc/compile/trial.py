@@ -115,8 +115,10 @@ def agree(left: np.ndarray, right: np.ndarray, *, exact: bool) -> bool:
         return bool(np.array_equal(left, right))
     if not exact:
         finite = np.isfinite(left)
-        size = float(np.max(np.abs(left[finite]), initial=1.0))
-        return bool(np.all(np.abs(left - right)[finite] <= _CLOSE[left.dtype] * size))
+        a, b = left[finite].astype(np.float64), right[finite].astype(np.float64)
+        size = float(np.max(np.abs(a), initial=1.0))
+        with np.errstate(over="ignore"):
+            return bool(np.all(np.abs(a - b) <= _CLOSE[left.dtype] * size))
     nan = np.isnan(left) & np.isnan(right)
     return bool(np.all(nan | ((left == right) & (np.signbit(left) == np.signbit(right)))))
 
