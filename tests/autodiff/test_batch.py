@@ -100,7 +100,7 @@ def test_a_batch_is_the_stack_of_its_elements(case: Case, rng: np.random.Generat
         marks = [bool(chosen >> i & 1) for i in range(count)]
         batched, out = batch_function(function, marks, symbol("batch"), (True,))
         verify(batched)
-        assert out == (True,)
+        assert any(out)
         for size in SIZES:
             require_stack(function, batched, out, draws, marks, size)
     everything = [True] * count
@@ -119,11 +119,12 @@ def test_compiled_batches_are_stacks_of_elements(op: Op, rng: np.random.Generato
     wanted: list[np.ndarray] = []
     for choice in range(1, 2 ** len(case.types)):
         marks = [bool(choice >> i & 1) for i in range(len(case.types))]
-        batched, _ = batch_function(function, marks, symbol("batch"))
+        batched, out = batch_function(function, marks, symbol("batch"))
         given.update(zip(batched.params, stacked(draws, marks, 3), strict=True))
         results += batched.results
         rows = [[d[i] if m else draws[0][i] for i, m in enumerate(marks)] for d in draws]
-        wanted.append(np.stack([evaluate(function, row, "chain")[0] for row in rows]))
+        singles = zip(*(evaluate(function, row, "chain") for row in rows), strict=True)
+        wanted += [np.stack(s) if mark else s[0] for s, mark in zip(singles, out, strict=True)]
     nodes, _ = reachable(results, stop=given)
     whole = Function("batches", tuple(given), tuple(nodes), tuple(results))
     got = run(entry_of(whole), Options(contract="chain", cache=False), list(given.values()))
