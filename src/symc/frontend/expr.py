@@ -58,6 +58,16 @@ class Expr:
             )
         return self._operand
 
+    def __reduce__(self) -> NoReturn:
+        raise protocols.no_pickle(self)
+
+    def __copy__(self, _: object = None) -> Expr:
+        made = Expr(self._operand, name=self.value_name)
+        made._scope = self._scope
+        return made
+
+    __deepcopy__ = __copy__
+
     def __repr__(self) -> str:
         name = f"{self.value_name}: " if self.value_name else ""
         return f"<{name}{self._operand.type}{' weak' if self._operand.weak else ''}>"

@@ -20,6 +20,7 @@ from symc.frontend.expr import Expr, lift
 from symc.frontend.graft import bind_sizes, fit, graft
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.pickling import Packed, packed, unpacked
 from symc.frontend.prepared import Serving
 from symc.frontend.settings import resolve
 from symc.frontend.shared import Shared
@@ -237,6 +238,10 @@ class Function(Inspectable):
         inputs = ", ".join(f"{name}: {value.type}" for name, value in named)
         return f"<symc function {self._loaded.traced.entry.function.name}({inputs})>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as the text of its program, which is compiled again."""
+        return _restored, (packed(self._loaded), int(self._structure), bool(self.trust_input))
+
     @property
     def current(self) -> backend.Loaded:
         return self._loaded
@@ -331,6 +336,13 @@ class Function(Inspectable):
         if self._structure == backend.NONE:
             return None
         return made_results[0] if self._structure == backend.SINGLE else tuple(made_results)
+
+
+def _restored(parts: Packed, structure: int, trust_input: bool) -> Function:
+    """A function from what was pickled of one."""
+    made = Function(unpacked(parts), Structure(structure))
+    made.trust_input = trust_input
+    return made
 
 
 def _not_trusted(title: str, names: Sequence[str], types: Sequence[Any]) -> ShapeError:

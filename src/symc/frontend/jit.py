@@ -10,6 +10,7 @@ Called on symbolic values, or inside a trace, the function is inlined.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -124,6 +125,16 @@ class Jit(Inspectable):
 
     def __repr__(self) -> str:
         return f"<symc jit {getattr(self.fn, '__name__', 'function')}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickled by name where it stands under it, else with the Python function; traced again."""
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        choices = self._signature.choices
+        return _restored, (self.fn, choices, self.options, bool(self.trust_input))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: the instance is passed first (declare it static)."""
@@ -245,6 +256,13 @@ class Jit(Inspectable):
             return Variant(made, self.options, ready)
 
         return Family(places, Specialiser(leaves, trace))
+
+
+def _restored(fn: Callable[..., Any], choices: Choices, options: Options, trust_input: bool) -> Jit:
+    """A jit from what was pickled of one; nothing is compiled yet."""
+    made = Jit(fn, choices, options)
+    made.trust_input = trust_input
+    return made
 
 
 SYMBOLIC: Final = "symbolic"

@@ -63,3 +63,16 @@ def _missing(name: str) -> UnsupportedError:
             advice="an array function of symc, or the call outside the traced program",
         )
     )
+
+
+def no_pickle(value: object) -> UnsupportedError:
+    """The error for a symbolic value, which is part of a graph."""
+    return UnsupportedError(
+        message(
+            "pickle of a symbolic value",
+            got=repr(value),
+            expected="a compiled function, a shared variable or an array",
+            where=here(),
+            advice="sc.function([...], expression), which is pickled with its program",
+        )
+    )

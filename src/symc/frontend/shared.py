@@ -36,6 +36,15 @@ class Shared(Expr):
         super().__init__(Operand(self.value), name=name, pinned="a shared variable")
         self._scope = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by value: a variable of its own, with the same contents."""
+        return Shared, (self.get(), self.value_name)
+
+    def __copy__(self, _: object = None) -> Shared:
+        return Shared(self.get(), self.value_name)
+
+    __deepcopy__ = __copy__
+
     def __repr__(self) -> str:
         return f"<shared {self.value_name or ''}: {self.type}>"
 

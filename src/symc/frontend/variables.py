@@ -22,6 +22,11 @@ class Variable(Expr):
         super().__init__(Operand(value), name=value.name, pinned="a symbolic variable")
         self._scope = None
 
+    def __copy__(self, _: object = None) -> Variable:
+        return self  # functions know their inputs by identity
+
+    __deepcopy__ = __copy__
+
 
 def var(name: Any, /, *args: Any, **kwargs: Any) -> Any:
     """A variable: `sc.var("x", "f32[batch,784]")`; of an array, its variance (Array API)."""
