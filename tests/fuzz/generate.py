@@ -189,7 +189,7 @@ def _range(g: Grower, size: Size) -> tuple[Size, Size, int]:
         return g.choose([(0, size, 1), (size - 1, size, -1)])
     step = g.choose([1, 1, 2, -1])
     start = g.random.randrange(size) if size else 0
-    most = (size - start + step - 1) // step if step > 0 else start + 1
+    most = (size - start + step - 1) // step if step > 0 else min(size, start + 1)
     return (start, g.random.randint(0, max(0, most)), step)
 
 
