@@ -90,7 +90,7 @@ def generate(
             for plan in control.bodies
         ]
         symbol = f"loop{number}_" + re.sub(r"\W", "_", control.name)
-        found[id(control)] = (native_launch(module, control, programs, symbol),)
+        found[id(control)] = (native_launch(module, control, programs, symbol, outline),)
     text = module.text()
     sums = any(isinstance(stage, ContractStage) for stage in stages)
     # Instructions are indented.

@@ -15,7 +15,9 @@ from typing import Final
 
 from symc.codegen_llvm.abi import KernelEmitter
 from symc.codegen_llvm.contract.size import as_reg
+from symc.codegen_llvm.lanes import Lanes
 from symc.codegen_llvm.native import Places, Runner, advanced, copy
+from symc.codegen_llvm.registers import Elements, Registers, fits
 from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir import ops
 from symc.ir.dims import Size, maximum, size_product
@@ -23,6 +25,7 @@ from symc.ir.launch import Launch
 from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.while_loop import carries_of
 from symc.ir.program import Program
+from symc.ir.types import TensorType
 from symc.passes.plan import Control
 
 UNKNOWN_STEPS: Final = 64  # that a loop without a length is taken to run
@@ -36,6 +39,7 @@ class _Native:
     control: Control
     k: KernelEmitter
     runners: list[Runner]
+    outline: frozenset[str]
     temporaries: list[Size] = field(default_factory=list)
 
     def room(self, bytes: Size) -> Reg:
@@ -58,13 +62,24 @@ class _Native:
 
 
 def native_launch(
-    module: Module, control: Control, programs: Sequence[Program], symbol: str
+    module: Module,
+    control: Control,
+    programs: Sequence[Program],
+    symbol: str,
+    outline: frozenset[str],
 ) -> Launch:
-    """Write the function of `control`; the launch that calls it."""
+    """Write the function of `control`; the launch that calls it.
+
+    `outline`: names of math functions that are functions of the module.
+    """
     k = KernelEmitter(module, control.symbols)
     runners = [Runner(k, p, f"{symbol}.{i}") for i, p in enumerate(programs)]
-    made = _Native(control, k, runners)
-    if control.node.op is ops.SCAN:
+    made = _Native(control, k, runners, outline)
+    if control.node.op is ops.SCAN and fits(control.node.regions):
+        cost = _scan_in_registers(made)
+    elif control.node.op is ops.WHILE and fits(control.node.regions):
+        cost = _while_in_registers(made)
+    elif control.node.op is ops.SCAN:
         cost = _scan(made)
     elif control.node.op is ops.WHILE:
         cost = _while(made)
@@ -216,6 +231,91 @@ def _while(made: _Native) -> Size:
     k.open(done)
     _settled(k, carries, pairs)
     return (test.cost + body.cost + STEP_COST) * UNKNOWN_STEPS
+
+
+# In registers.
+def _flat(rows: Sequence[Elements]) -> list[Lanes]:
+    return [element for row in rows for element in row]
+
+
+def _unflat(made: Registers, types: Sequence[TensorType], regs: Sequence[Reg]) -> list[Elements]:
+    """Registers as the elements of values of these types."""
+    rest = iter(regs)
+    found = []
+    for type in types:
+        assert isinstance(type.elements, int)
+        found.append([made.wrapped(next(rest), type.dtype) for _ in range(type.elements)])
+    return found
+
+
+def _scan_in_registers(made: _Native) -> Size:
+    k, control = made.k, made.control
+    node = control.node
+    (body,) = node.regions
+    parts = groups(node)
+    count = len(node.operands)
+    length = as_reg(k.size(parts.length))
+    scalars = Registers(k, made.outline)
+    consts, carries, xs = parts.split([x.type for x in body.params])
+    known = [scalars.load(k.buffer(i), type) for i, type in enumerate(consts)]
+    starts = [scalars.load(k.buffer(parts.consts + i), type) for i, type in enumerate(carries)]
+    start = [scalars.reg(x) for x in _flat(starts)]
+    ys = [result.type for result in body.results[parts.carries :]]
+    with k.loop(i64(0), length, i64(1), start) as loop:
+        k.poll()
+        step = loop.index
+        if parts.reverse:
+            last = k.emit("i64", f"sub nsw i64 {length.name}, 1")
+            step = k.emit("i64", f"sub nsw i64 {last.name}, {step.name}")
+        rows = []
+        for i, type in enumerate(xs):
+            number = parts.consts + parts.carries + i
+            rows.append(scalars.load(advanced(k, k.buffer(number), step, made.row(number)), type))
+        current = _unflat(scalars, carries, loop.carried)
+        counted = [scalars.wrapped(step, body.params[-1].type.dtype)]
+        found = scalars.run(body, [*known, *current, *rows, counted])
+        for i, (type, elements) in enumerate(zip(ys, found[parts.carries :], strict=True)):
+            number = count + parts.carries + i
+            place = advanced(k, k.buffer(number), step, made.row(number))
+            scalars.store(place, type, elements)
+        loop.carry(*(scalars.reg(x) for x in _flat(found[: parts.carries])))
+    for i, elements in enumerate(_unflat(scalars, carries, loop.carried)):
+        scalars.store(k.buffer(count + i), carries[i], elements)
+    return parts.length * STEP_COST + STEP_COST
+
+
+def _while_in_registers(made: _Native) -> Size:
+    k, control = made.k, made.control
+    node = control.node
+    test, body = node.regions
+    count, kept = len(node.operands), len(node.operands) - carries_of(node)
+    scalars = Registers(k, made.outline)
+    types = [param.type for param in body.params]
+    known = [scalars.load(k.buffer(i), type) for i, type in enumerate(types[:kept])]
+    starts = [scalars.load(k.buffer(kept + i), type) for i, type in enumerate(types[kept:])]
+    start = [scalars.reg(x) for x in _flat(starts)]
+    head, inside, done = (k.new_label(hint) for hint in ("head", "body", "done"))
+    before = k.block
+    k.jump(head)
+    k.open(head)
+    current = [Reg(k.fresh("c"), reg.type) for reg in start]
+    mark = len(k.lines)
+    k.poll()
+    values = _unflat(scalars, types[kept:], current)
+    ((going,),) = scalars.run(test, [*known, *values])
+    k.branch(scalars.reg(going), inside, done)
+    k.open(inside)
+    following = [scalars.reg(x) for x in _flat(scalars.run(body, [*known, *values]))]
+    last = k.block
+    k.jump(head)
+    k.lines[mark:mark] = [
+        f"  {c.name} = phi {c.type} [ {first.name}, %{before} ], [ {after.name}, %{last} ]"
+        for c, first, after in zip(current, start, following, strict=True)
+    ]
+    k.open(done)
+    for i, elements in enumerate(values):
+        scalars.store(k.buffer(count + i), types[kept + i], elements)
+    return STEP_COST * UNKNOWN_STEPS
 
 
 def _switch(made: _Native) -> Size:

@@ -1,0 +1,238 @@
+"""Loops whose values are few: the whole state lies in registers.
+
+before: a scan or a while loop whose values have static shapes of a few elements each.  after: a
+native loop in which every element of every value is a scalar register: carries are phis, steps of
+sequences are loaded and ys stored element by element, constants are loaded once.  Nothing is called
+in a step and nothing but sequences and ys touches memory.
+
+Bits are those of the kernels: elementwise ops by their scalar rule, sums over the fixed tree;
+contractions are ascending fma chains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+
+from symc.codegen_llvm.abi import KernelEmitter
+from symc.codegen_llvm.lanes import Lanes, LlvmBuilder, memory_type
+from symc.codegen_llvm.text import Reg
+from symc.ir import ops
+from symc.ir.core import Function, Node, Value
+from symc.ir.ops import attributes
+from symc.ir.ops.contract import dot_axes
+from symc.ir.ops.record import EvaluateContext, Kind
+from symc.ir.ops.reduce import LANES
+from symc.ir.types import TensorType
+from symc.passes.fuse_cost import cost
+
+ELEMENTS: Final = 32  # of one value
+STATE: Final = 48  # elements of all params of a body
+WORK: Final = 600  # estimated instructions of a step
+
+_PLACED: Final = frozenset({Kind.VIEW, Kind.ASSEMBLE})
+_KNOWN: Final = frozenset(
+    {Kind.ELEMENTWISE, Kind.SOURCE, Kind.VIEW, Kind.ASSEMBLE, Kind.REDUCE, Kind.CONTRACT}
+)
+
+Elements = list[Lanes]
+
+
+def fits(functions: Iterable[Function]) -> bool:
+    """Whether all values of the bodies are few enough, and made by ops that are known here."""
+    work = 0
+    for function in functions:
+        if sum(_count(param.type) for param in function.params) > STATE:
+            return False
+        for node in function.nodes:
+            if not _fits_node(node):
+                return False
+            work += _work(node)
+    return work <= WORK
+
+
+def _count(type: TensorType) -> int:
+    """The number of elements; more than fit when it is not known."""
+    return type.elements if isinstance(type.elements, int) else STATE + 1
+
+
+def _fits_node(node: Node) -> bool:
+    if node.op.kind not in _KNOWN or node.op.effects:
+        return False
+    if node.op is ops.SIZE and not isinstance(node.attrs["size"], int):
+        return False
+    values = (*node.operands, *node.results)
+    return all(_count(value.type) <= ELEMENTS for value in values)
+
+
+def _work(node: Node) -> int:
+    made = sum(_count(result.type) for result in node.results)
+    match node.op.kind:
+        case Kind.ELEMENTWISE:
+            return made * cost(node)
+        case Kind.REDUCE:
+            return 2 * _count(node.operands[0].type)
+        case Kind.CONTRACT:
+            left = node.operands[0].type
+            axes = dot_axes(left.rank, node.operands[1].type.rank, node.attrs)
+            terms = [left.shape[axis] for axis in axes.lhs_contract]
+            return made * int(np.prod([t for t in terms if isinstance(t, int)], dtype=np.int64))
+        case _:
+            return 0
+
+
+class Registers:
+    """Evaluates small functions element by element, through `k`."""
+
+    def __init__(self, k: KernelEmitter, outline: frozenset[str]) -> None:
+        self._k = k
+        self._b = LlvmBuilder(k, 1, outline=outline)
+        self._context = EvaluateContext({}, "chain", _no_regions)
+
+    # Memory.
+    def load(self, pointer: Reg, type: TensorType) -> Elements:
+        """All elements of a value from memory."""
+        found = []
+        memory = memory_type(type.dtype)
+        for i in range(_count(type)):
+            at = self._at(pointer, memory, i)
+            align = type.dtype.itemsize
+            reg = self._k.emit(memory, f"load {memory}, {at}, align {align}")
+            found.append(self._b.from_memory(reg, type.dtype))
+        return found
+
+    def store(self, pointer: Reg, type: TensorType, elements: Elements) -> None:
+        """All elements of a value to memory."""
+        memory = memory_type(type.dtype)
+        for i, element in enumerate(elements):
+            at = self._at(pointer, memory, i)
+            self._k.line(f"store {self._b.to_memory(element)}, {at}, align {type.dtype.itemsize}")
+
+    def _at(self, pointer: Reg, memory: str, i: int) -> Reg:
+        if i == 0:
+            return pointer
+        return self._k.emit("ptr", f"getelementptr {memory}, {pointer}, i64 {i}")
+
+    # Registers.
+    def reg(self, element: Lanes) -> Reg:
+        """An element as a register."""
+        return self._b.reg(element)
+
+    def wrapped(self, reg: Reg, dtype: np.dtype) -> Lanes:
+        """A register as an element."""
+        return self._b.wrap(reg, dtype)
+
+    def type(self, dtype: np.dtype) -> str:
+        """The LLVM type of an element."""
+        return self._b.type(dtype)
+
+    def run(self, function: Function, given: Sequence[Elements]) -> list[Elements]:
+        """The results of a function on elements of its params."""
+        values: dict[Value, Elements] = dict(zip(function.params, given, strict=True))
+        for node in function.nodes:
+            operands = [values[x] for x in node.operands]
+            values[node.results[0]] = self._node(node, operands)
+        return [values[result] for result in function.results]
+
+    def _node(self, node: Node, operands: list[Elements]) -> Elements:
+        kind = node.op.kind
+        if kind is Kind.ELEMENTWISE:
+            assert node.op.scalar is not None
+            scalar = node.op.scalar
+            return [scalar(self._b, *row, node.attrs) for row in zip(*operands, strict=True)]
+        if kind is Kind.SOURCE:
+            return self._source(node)
+        if kind in _PLACED:
+            pool = [element for elements in operands for element in elements]
+            return [pool[i] for i in self._places(node)]
+        if kind is Kind.REDUCE:
+            return self._reduced(node, operands[0])
+        return self._contracted(node, operands[0], operands[1])
+
+    def _source(self, node: Node) -> Elements:
+        (array,) = node.op.evaluate(self._context, [], node)
+        dtype = node.results[0].type.dtype
+        return [self._b.const(x, dtype) for x in np.asarray(array).reshape(-1).tolist()]
+
+    def _places(self, node: Node) -> list[int]:
+        """Where each element of a view, or of assembled pieces, comes from."""
+        numbers, start = [], 0
+        for operand in node.operands:
+            count = _count(operand.type)
+            shape = tuple(int(str(size)) for size in operand.type.shape)
+            numbers.append(np.arange(start, start + count).reshape(shape))
+            start += count
+        (found,) = node.op.evaluate(self._context, numbers, node)
+        places: list[int] = np.asarray(found).reshape(-1).tolist()
+        return places
+
+    def _reduced(self, node: Node, elements: Elements) -> Elements:
+        assert node.op.reducer is not None
+        type = node.operands[0].type
+        axes = attributes.integers(node.attrs, "axes")
+        kept = [axis for axis in range(type.rank) if axis not in axes]
+        numbers = _numbered(type).transpose((*kept, *axes))
+        length = int(np.prod([numbers.shape[i] for i in range(len(kept), type.rank)], dtype=int))
+        rows = numbers.reshape(-1, length) if length else np.zeros((0, 0), int)
+        if not length:
+            rows = np.zeros((_count(node.results[0].type), 0), int)
+        return [self._row(node, [elements[i] for i in row]) for row in rows.tolist()]
+
+    def _row(self, node: Node, row: Elements) -> Lanes:
+        """One reduction by the fixed tree; lanes beyond the row are skipped."""
+        assert node.op.reducer is not None
+        reducer, dtype = node.op.reducer(node.attrs), node.operands[0].type.dtype
+        index = np.dtype(np.int64)
+        started = [reducer.start(self._b, x, self._b.const(i, index)) for i, x in enumerate(row)]
+        width = min(LANES, 1 << max(len(row) - 1, 0).bit_length())
+        if not started:
+            carried = reducer.carried(dtype)
+            pairs = zip(reducer.identity(dtype), carried, strict=True)
+            started = [tuple(self._b.const(value, d) for value, d in pairs)]
+        while width > 1:
+            width //= 2
+            low, high = started[:width], started[width:]
+            started = [
+                reducer.combine(self._b, x, high[i]) if i < len(high) else x
+                for i, x in enumerate(low)
+            ]
+        found = reducer.finish(self._b, started[0])
+        if not row and dtype.kind == "f":
+            found = self._b.add(found, self._b.const(0.0, self._b.dtype(found)))
+        result: Lanes = found
+        return result
+
+    def _contracted(self, node: Node, left: Elements, right: Elements) -> Elements:
+        """Ascending chains from +0, as the oracle sums in chain order."""
+        types = [operand.type for operand in node.operands]
+        axes = dot_axes(types[0].rank, types[1].rank, node.attrs)
+        a = _grouped(types[0], (axes.lhs_batch, axes.lhs_free, axes.lhs_contract))
+        b = _grouped(types[1], (axes.rhs_batch, axes.rhs_contract, axes.rhs_free))
+        dtype = node.results[0].type.dtype
+        found = []
+        for batch in range(a.shape[0]):
+            for m in range(a.shape[1]):
+                for n in range(b.shape[2]):
+                    total = self._b.const(0.0 if dtype.kind == "f" else 0, dtype)
+                    for i, j in zip(a[batch, m].tolist(), b[batch, :, n].tolist(), strict=True):
+                        total = self._b.fma(left[i], right[j], total)
+                    found.append(total)
+        return found
+
+
+def _no_regions(*_: object) -> tuple[np.ndarray, ...]:
+    raise AssertionError("a body in registers has no regions")
+
+
+def _numbered(type: TensorType) -> np.ndarray:
+    shape = tuple(int(str(size)) for size in type.shape)
+    return np.arange(_count(type)).reshape(shape)
+
+
+def _grouped(type: TensorType, axes: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """The numbers of elements over three groups of axes."""
+    numbers = _numbered(type)
+    sizes = [int(np.prod([numbers.shape[i] for i in group], dtype=int)) for group in axes]
+    return numbers.transpose([i for group in axes for i in group]).reshape(sizes)
