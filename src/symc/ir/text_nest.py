@@ -10,7 +10,7 @@ before: a `Nest`.  after: lines such as
           out1[i0] = sum over i1 of %1
 
 Invariants: equal nests print alike; names are given in order, so the text is deterministic.  The
-form is for reading and for golden tests; it is not parsed.
+form is for reading and for golden tests; `generic_nest.py` writes what is parsed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The program as text, for people and golden files.
 
 before: a `Program`.  after: one line per buffer and instruction; sizes stand as expressions.
+`generic_program.py` writes what is parsed.
 """
 
 from __future__ import annotations
