@@ -93,6 +93,25 @@ def test_the_cheaper_mode_is_taken():
         close(sc.jacobian(lambda x, w: w @ x)(x, w), w)
 
 
+def test_the_other_mode_where_only_that_is_offered():
+    @sc.custom_vjp
+    def square(x):
+        return x * x
+
+    square.defvjp(lambda x: (x * x, x), lambda x, ct: (2.0 * x * ct,))
+    x = RNG.normal(size=3)
+    close(sc.jacobian(square)(x), np.diag(2 * x))
+    close(sc.hessian(lambda x: sc.sum(square(x)))(x), 2 * np.eye(3))
+
+    def steps(x):
+        return sc.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * x), (0, x))[1]
+
+    wide = lambda x: sc.sum(steps(x))  # noqa: E731
+    close(sc.jacobian(wide)(x), 4 * x**3)
+    with pytest.raises(sc.UnsupportedError):
+        sc.jacfwd(square)(x)
+
+
 def test_no_loops_and_one_primal():
     """Forward mode computes the product once for the value and once for all directions."""
     a, b = RNG.normal(size=(20, 10)), RNG.normal(size=(30, 20))

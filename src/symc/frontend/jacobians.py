@@ -43,7 +43,7 @@ from symc.ir import term
 from symc.ir.batch import batched_values, repeated
 from symc.ir.core import Value, nodes_so_far
 from symc.ir.dims import Size, prove_le, substitute
-from symc.ir.errors import DTypeError, message
+from symc.ir.errors import DTypeError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
 from symc.ir.types import TensorType, is_float
@@ -104,8 +104,7 @@ def _function_hessian(
     f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
     slope: Any = jacrev(f, argnums, has_aux)
-    matrix: Callable[..., Any] = jacfwd(slope, argnums, has_aux)
-    return matrix
+    return _jacobian_of(slope, argnums, has_aux, "hessian", forward_or_reverse)
 
 
 def _jacobian_of(
@@ -193,9 +192,25 @@ def forward_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Rows:
 
 
 def cheaper_blocks(outs: Sequence[Value], wrt: Sequence[Value]) -> Rows:
-    """Forward when the variables have at most as many elements as the results, else reverse."""
+    """Forward when the variables have at most as many elements as the results, else reverse.
+
+    The other mode where something on the way offers only that.
+    """
     few = prove_le(_example(_total(wrt)), _example(_total(outs)))
-    return forward_blocks(outs, wrt) if few else reverse_blocks(outs, wrt)
+    if few:
+        return forward_or_reverse(outs, wrt)
+    try:
+        return reverse_blocks(outs, wrt)
+    except UnsupportedError:
+        return forward_blocks(outs, wrt)
+
+
+def forward_or_reverse(outs: Sequence[Value], wrt: Sequence[Value]) -> Rows:
+    """Forward; reverse where something on the way has no forward derivative."""
+    try:
+        return forward_blocks(outs, wrt)
+    except UnsupportedError:
+        return reverse_blocks(outs, wrt)
 
 
 def _total(values: Sequence[Value]) -> Size:
@@ -300,7 +315,7 @@ def expression_hessian(
         (slope,) = pullback([total], [one], [value])
         block = slope
         if slope is not None:
-            ((block,),) = map(blocks.lifted, forward_blocks([slope], [value]))
+            ((block,),) = map(blocks.lifted, forward_or_reverse([slope], [value]))
         square = _block_type(value, value)
         if slope is not None and block is None:
             block = zeros(square)
