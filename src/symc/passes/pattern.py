@@ -95,10 +95,11 @@ class Match:
     that was matched lies behind the same views, the type below those.
     """
 
-    __slots__ = ("_shared", "node", "places", "type")
+    __slots__ = ("_opaque", "_shared", "node", "places", "type")
 
-    def __init__(self, node: Node, places: Places) -> None:
+    def __init__(self, node: Node, places: Places, opaque: Opaque = NOTHING) -> None:
         self.node = node
+        self._opaque = opaque
         self.places = places
         self._shared = _shared(node, places)
         under = self._shared[-1].operands[0].type if self._shared else node.results[0].type
@@ -119,6 +120,10 @@ class Match:
     def holes(self) -> dict[str, Value]:
         """The values that were found, as they are in the graph."""
         return {name: place.value for name, place in self.places.items()}
+
+    def behind(self, value: Value) -> Node | None:
+        """The node that made `value`; None for an input, which may have been made elsewhere."""
+        return None if value in self._opaque else value.node
 
     def named(self, name: str) -> Node:
         """The node that a named `Apply` matched."""
@@ -292,7 +297,7 @@ class RuleSet:
             return None
         search = Search(opaque, self.through)
         for places in search.all(rule.left, node.results[0]):
-            found = Match(node, places)
+            found = Match(node, places, opaque)
             if rule.guard is None or rule.guard(found):
                 return found
         return None

@@ -16,10 +16,10 @@ from symc.ir.options import Options
 from symc.passes.pattern import RuleSet
 from symc.passes.rewrite import Fired, rewrite
 from symc.passes.stability_pointwise import EXPONENTIALS, LOGS, POWERS, SIGMOIDS, SOFTPLUSES
-from symc.passes.stability_sums import SUMS
+from symc.passes.stability_sums import GROWING, SUMS
 
 RULES = RuleSet(
-    (*SUMS, *LOGS, *EXPONENTIALS, *SIGMOIDS, *SOFTPLUSES, *POWERS),
+    (*SUMS, *LOGS, *GROWING, *EXPONENTIALS, *SIGMOIDS, *SOFTPLUSES, *POWERS),
     through=True,
 )
 

@@ -23,7 +23,6 @@ from symc.passes.pattern import (
     Pattern,
     Rule,
     Sample,
-    transparent,
 )
 
 X: Final = Hole("x")
@@ -32,6 +31,7 @@ ONE: Final = Const(1.0)
 MINUS_ONE: Final = Const(-1.0)
 ZERO: Final = Const(0.0)
 MEANING: Final = "meaning"
+_REPEAT: Final = frozenset({ops.BROADCAST, ops.RESHAPE, ops.PERMUTE})
 
 
 def _applied(op: Op) -> Callable[..., Apply]:
@@ -87,7 +87,7 @@ def row(
 
 def minus(m: Match, x: Term) -> Term:
     """-x, without a second sign where `x` is one already."""
-    node = x.value.node
+    node = m.behind(x.value)
     if node is not None and node.op is ops.NEG:
         return Term(node.operands[0])
     return m.make(ops.NEG, x)
@@ -96,16 +96,21 @@ def minus(m: Match, x: Term) -> Term:
 def below_views(m: Match, x: Term, build: Callable[[Term], Term]) -> Term:
     """`build(x)`, an elementwise function, computed below the views of `x` that repeat elements."""
     path = []
+    node = m.behind(x.value)
     value = x.value
-    while value.node is not None and transparent(value.node) and value.node.op is not ops.CAST:
-        if value.node.op is ops.SLICE or len(value.node.operands) > 1:
-            break
-        path.append(value.node)
-        value = value.node.operands[0]
+    while node is not None and node.op in _REPEAT:
+        path.append(node)
+        value = node.operands[0]
+        node = m.behind(value)
     made = build(Term(value))
     for step in reversed(path):
         made = m.make(step.op, made, **step.attrs)
     return made
+
+
+def log_of(m: Match, name: str) -> Term:
+    """The logarithm of a hole, below its views."""
+    return below_views(m, m[name], lambda x: m.make(ops.LOG, x))
 
 
 def of(op: Op, name: str = "x") -> Build:

@@ -19,7 +19,6 @@ from symc.passes.stability_patterns import (
     X,
     Y,
     add,
-    below_views,
     div,
     exp,
     expm1,
@@ -27,6 +26,7 @@ from symc.passes.stability_patterns import (
     hole,
     log,
     log1p,
+    log_of,
     minus,
     minus_of,
     mul,
@@ -74,7 +74,7 @@ def _minus_kept(m: Match, x: Term) -> Term:
 
 def _kept(m: Match, op: Op, limit: float) -> bool:
     """Whether the hole is the smaller (or larger) of something and a constant up to `limit`."""
-    node = m.places["x"].value.node
+    node = m.behind(m.places["x"].value)
     if node is None or node.op is not op:
         return False
     found = [scalar_constant(operand) for operand in node.operands]
@@ -92,10 +92,6 @@ def _not_kept_low(m: Match) -> bool:
 
 def _not_below_two(m: Match) -> bool:
     return floats(m) and not _kept(m, ops.MINIMUM, 2.0)
-
-
-def _log_of(m: Match, name: str) -> Term:
-    return below_views(m, m[name], lambda x: m.make(ops.LOG, x))
 
 
 def _minus_softplus_of_minus(m: Match) -> Term:
@@ -184,22 +180,22 @@ LOGS: Final[tuple[Rule, ...]] = (
     row(
         "log_of_exp_over",
         log(div(exp(X), Y)),
-        lambda m: m.make(ops.SUB, m["x"], _log_of(m, "y")),
+        lambda m: m.make(ops.SUB, m["x"], log_of(m, "y")),
     ),
     row(
         "log_of_over_exp",
         log(div(Y, exp(X))),
-        lambda m: m.make(ops.SUB, _log_of(m, "y"), m["x"]),
+        lambda m: m.make(ops.SUB, log_of(m, "y"), m["x"]),
     ),
     row(
         "log_of_exp_times",
         log(mul(exp(X), Y)),
-        lambda m: m.make(ops.ADD, m["x"], _log_of(m, "y")),
+        lambda m: m.make(ops.ADD, m["x"], log_of(m, "y")),
     ),
     row(
         "log_of_sigmoid_over",
         log(div(sigmoid(X), Y)),
-        lambda m: m.make(ops.SUB, _minus_softplus_of_minus(m), _log_of(m, "y")),
+        lambda m: m.make(ops.SUB, _minus_softplus_of_minus(m), log_of(m, "y")),
     ),
     row("log_of_square", log(mul(X, X)), _twice_log_of_size),
 )

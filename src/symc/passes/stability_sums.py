@@ -7,18 +7,17 @@ does not shift again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Final
 
-from symc.ir import ops, term
-from symc.ir.core import Node, Value
-from symc.ir.dims import Size
-from symc.ir.ops.attributes import integers
-from symc.ir.ops.record import Kind
+import numpy as np
+
+from symc.ir import ops
+from symc.ir.core import Node
 from symc.ir.term import Term
-from symc.ir.types import BOOL, I64
-from symc.passes.draw import Draw
-from symc.passes.pattern import Apply, Either, Hole, Match, Pattern, Rule, transparent
+from symc.ir.types import BOOL
+from symc.passes import stability_samples as samples
+from symc.passes.pattern import Apply, Either, Hole, Match, Pattern, Rule
 from symc.passes.stability_patterns import (
     ONE,
     ZERO,
@@ -31,35 +30,27 @@ from symc.passes.stability_patterns import (
     floats,
     log,
     log1p,
+    log_of,
     mul,
     row,
     sub,
 )
+from symc.passes.stability_shifts import (
+    as_shift,
+    is_shift,
+    is_shifted,
+    largest_along,
+    spread,
+    summed_axes,
+)
+from symc.passes.stability_signs import grows, not_negative
 
-_AXES = "axes"
+# A longer sum is worth an array and a sum over it.
+_MOST_TERMS = 16
 
 
 def _total(x: Pattern, name: str = "total") -> Apply:
     return Apply(ops.SUM, (x,), name=name)
-
-
-def _axes(node: Node) -> tuple[int, ...]:
-    return integers(node.attrs, _AXES)
-
-
-def _spread(m: Match, x: Term, like: Term, axes: tuple[int, ...]) -> Term:
-    """`x`, which lacks `axes`, repeated along them."""
-    kept = tuple(axis for axis in range(like.rank) if axis not in axes)
-    if not axes:
-        return x
-    return m.make(ops.BROADCAST, x, shape=like.shape, axes=kept)
-
-
-def _shift(m: Match, x: Term, axes: tuple[int, ...]) -> Term:
-    """The largest of `x` along `axes`, 0 where that is not finite; a constant to derivatives."""
-    largest = m.make(ops.STOP_GRADIENT, m.make(ops.MAX, x, axes=axes))
-    finite = m.make(ops.ISFINITE, largest)
-    return m.make(ops.WHERE, finite, largest, m.constant(0.0, largest))
 
 
 def _log_of_shifted(m: Match, x: Term, axes: tuple[int, ...]) -> Term:
@@ -72,7 +63,10 @@ def _log_of_shifted(m: Match, x: Term, axes: tuple[int, ...]) -> Term:
     raised = m.make(ops.EXP, x)
     ones = m.make(ops.CAST, zero, dtype=x.dtype)
     rest = m.make(ops.SUM, m.make(ops.SUB, raised, ones), axes=axes)
-    count = m.make(ops.SUM, ones, axes=axes)
+    return _log_of_ones_and_rest(m, m.make(ops.SUM, ones, axes=axes), rest)
+
+
+def _log_of_ones_and_rest(m: Match, count: Term, rest: Term) -> Term:
     one = m.constant(1.0, count)
     least = m.make(ops.MAXIMUM, count, one)
     missing = m.make(ops.SUB, count, least)
@@ -87,11 +81,11 @@ def _wide(m: Match, x: Term) -> Term:
 
 
 def _log_of_sum_of_exp(m: Match) -> Term:
-    x, axes = _wide(m, m["x"]), _axes(m.named("total"))
-    if _is_shifted(x.value, axes):
+    x, axes = _wide(m, m["x"]), summed_axes(m.named("total"))
+    if is_shifted(m, x.value, axes):
         return m.moved("total", _log_of_shifted(m, x, axes))
-    shift = _shift(m, x, axes)
-    away = m.make(ops.SUB, x, _spread(m, shift, x, axes))
+    shift = largest_along(m, x, axes)
+    away = m.make(ops.SUB, x, spread(m, shift, x, axes))
     rest = m.moved("total", _log_of_shifted(m, away, axes))
     return m.make(ops.ADD, m.moved("total", shift), rest)
 
@@ -99,107 +93,33 @@ def _log_of_sum_of_exp(m: Match) -> Term:
 def _not_empty(m: Match) -> bool:
     node = m.named("total")
     shape = node.operands[0].type.shape
-    return floats(m) and bool(_axes(node)) and all(shape[axis] != 0 for axis in _axes(node))
-
-
-def _source(value: Value) -> Value:
-    """What a shift repeats: behind views, casts, and what keeps it finite and constant."""
-    while value.node is not None:
-        node = value.node
-        if transparent(node):
-            value = node.operands[0]
-        elif node.op is ops.WHERE and _guards_finite(node):
-            value = node.operands[1]
-        else:
-            break
-    return value
-
-
-def _plain(value: Value) -> Value:
-    """What a value rounds: behind casts between floats and what stops derivatives."""
-    while value.node is not None and value.node.op in {ops.STOP_GRADIENT, ops.CAST}:
-        if not transparent(value.node):
-            break
-        value = value.node.operands[0]
-    return value
-
-
-def _guards_finite(node: Node) -> bool:
-    test = node.operands[0].node
-    return test is not None and test.op is ops.ISFINITE and test.operands[0] is node.operands[1]
-
-
-def _is_shift(value: Value) -> bool:
-    node = _source(value).node
-    return node is not None and node.op is ops.MAX
-
-
-def _is_shifted(value: Value, axes: tuple[int, ...]) -> bool:
-    """Whether `value` is some y less the largest of that y along `axes`."""
-    node = value.node
-    if node is None or node.op is not ops.SUB:
-        return False
-    largest = _source(node.operands[1]).node
-    if largest is None or largest.op is not ops.MAX or _axes(largest) != axes:
-        return False
-    if _plain(largest.operands[0]) is not _plain(node.operands[0]):
-        return False
-    return _spreads_over(node.operands[1], largest.results[0], axes)
-
-
-def _spreads_over(value: Value, reduced: Value, axes: tuple[int, ...]) -> bool:
-    """Whether `value` repeats `reduced` along the axes that it lacks, each element in its place."""
-    places: list[int | None] = list(range(value.type.rank))
-    while value is not reduced:
-        node = value.node
-        if node is None:
-            return False
-        if node.op is ops.BROADCAST:
-            wanted = integers(node.attrs, _AXES)
-            places = [places[axis] for axis in wanted]
-        elif node.op is ops.RESHAPE:
-            moved = _unit_places(node, places)
-            if moved is None:
-                return False
-            places = moved
-        elif node.op is ops.WHERE:
-            value = node.operands[1]
-            continue
-        elif node.op.kind is not Kind.ELEMENTWISE:
-            return False
-        value = node.operands[0]
-    kept = [axis for axis in range(value.type.rank + len(axes)) if axis not in axes]
-    found = zip(places, kept, value.type.shape, strict=True)
-    return all(place == axis or (place is None and size == 1) for place, axis, size in found)
-
-
-def _unit_places(node: Node, places: list[int | None]) -> list[int | None] | None:
-    """Places of the operand's axes when a reshape only adds or drops axes of size 1."""
-    result, operand = node.results[0].type.shape, node.operands[0].type.shape
-    wide = [place for size, place in zip(result, places, strict=True) if size != 1]
-    if [size for size in result if size != 1] != [size for size in operand if size != 1]:
-        return None
-    left = iter(wide)
-    return [None if size == 1 else next(left) for size in operand]
+    return (
+        floats(m)
+        and bool(summed_axes(node))
+        and all(shape[axis] != 0 for axis in summed_axes(node))
+    )
 
 
 def _softmax(m: Match) -> Term:
     """e^x / sum(e^y) with both exponents less the largest y."""
-    x, y, axes = m["x"], _wide(m, m["y"]), _axes(m.named("total"))
-    shift = _shift(m, y, axes)
-    raised = m.make(ops.EXP, m.make(ops.SUB, y, _spread(m, shift, y, axes)))
+    x, y, axes = m["x"], _wide(m, m["y"]), summed_axes(m.named("total"))
+    shift = largest_along(m, y, axes)
+    raised = m.make(ops.EXP, m.make(ops.SUB, y, spread(m, shift, y, axes)))
     total = m.moved("total", m.make(ops.SUM, raised, axes=axes))
     above = m.make(ops.EXP, m.make(ops.SUB, x, m.moved("total", shift)))
     return m.make(ops.DIV, above, total)
 
 
 def _not_shifted(m: Match) -> bool:
-    return _not_empty(m) and not _is_shifted(m.places["y"].value, _axes(m.named("total")))
+    return _not_empty(m) and not is_shifted(m, m.places["y"].value, summed_axes(m.named("total")))
 
 
 def _logaddexp(m: Match) -> Term:
     """high + softplus(low - high), with an infinite high not taken off."""
-    x, y = m["x"], m["y"]
+    return _added(m, m["x"], m["y"])
+
+
+def _added(m: Match, x: Term, y: Term) -> Term:
     first = m.make(ops.GT, x, y)
     high, low = m.make(ops.WHERE, first, x, y), m.make(ops.WHERE, first, y, x)
     finite = m.make(ops.ISFINITE, high)
@@ -213,7 +133,7 @@ def _less_shift_first(m: Match) -> Term:
 
 
 def _takes_off_a_shift(m: Match) -> bool:
-    return floats(m) and _is_shift(m.places["s"].value)
+    return floats(m) and is_shift(m, m.places["s"].value)
 
 
 def _masked(m: Match) -> Term:
@@ -221,121 +141,92 @@ def _masked(m: Match) -> Term:
     return m.make(ops.EXP, m.make(ops.WHERE, m["mask"], m["x"], low))
 
 
-def _hand_written_shift(d: Draw) -> Term:
-    """e^(x - max x) / sum(e^(x - max x)), which cannot overflow."""
-    x = d.input(d.shape(2))
-    axes = d.axes(2)
-    kept = [axis for axis in range(2) if axis not in axes]
-    largest = term.make(ops.MAX, x, axes=axes).broadcast(x.shape, kept)
-    raised = term.make(ops.EXP, x - largest)
-    return raised / raised.sum(axes).broadcast(x.shape, kept)
-
-
-def _log_of(m: Match, name: str) -> Term:
-    return below_views(m, m[name], lambda x: m.make(ops.LOG, x))
-
-
 def _is_mask(node: Node) -> bool:
     return node.operands[0].type.dtype == BOOL
 
 
-def _log_of_pick(m: Match) -> Term:
-    """The sum of log p where the class is hit, -inf where none is."""
-    hit, axes = m["hit"], _axes(m.named("total"))
-    logs = m.make(ops.LOG, m["x"])
-    chosen = m.make(ops.SUM, m.make(ops.WHERE, hit, logs, m.constant(0.0, logs)), axes=axes)
-    found = m.make(ops.ANY, hit, axes=axes)
-    made = m.make(ops.WHERE, found, chosen, m.constant(-float("inf"), chosen))
+def _log_of_weighted(m: Match, x: Term) -> Term:
+    """log(sum(w e^x)): the largest x of those that count is taken out.
+
+    What does not count may lie far above it: kept where it does not overflow, times 0.
+    """
+    w, axes = m["w"], summed_axes(m.named("total"))
+    counts = m.make(ops.NE, w, m.constant(0.0, w))
+    shift = largest_along(m, m.make(ops.WHERE, counts, x, m.constant(-float("inf"), x)), axes)
+    away = m.make(ops.SUB, x, spread(m, shift, x, axes))
+    limit = m.constant(np.floor(np.log(np.finfo(x.dtype).max)) - 1, x)
+    raised = m.make(ops.EXP, m.make(ops.MINIMUM, away, limit))
+    total = m.make(ops.SUM, m.make(ops.MUL, w, raised), axes=axes)
+    made = m.make(ops.ADD, shift, m.make(ops.LOG, total))
     return m.moved("total", made)
 
 
-def _picks_one(m: Match) -> bool:
-    """Whether at most one element along the summed axis is hit, of something with a good log."""
-    axes = _axes(m.named("total"))
-    counted = m.named("iota")
-    probability = m.places["x"].value
-    while probability.node is not None and transparent(probability.node):
-        probability = probability.node.operands[0]
-    node = probability.node
-    if node is None or m.places["iota"].path or not _not_empty(m):
-        return False
-    heads = [node, *(operand.node for operand in node.operands if operand.node is not None)]
-    raised = any(head.op in {ops.EXP, ops.SIGMOID} for head in heads[:2])
-    index = m.places["index"].value.node
-    same = index is not None and index.op is ops.BROADCAST
-    if not (raised and same and index is not None):
-        return False
-    return axes == (counted.attrs["axis"],) and axes[0] not in integers(index.attrs, _AXES)
+def _log_of_weighted_sum(m: Match) -> Term:
+    return _log_of_weighted(m, m["x"])
 
 
-def _unlike_index(d: Draw) -> Term:
-    """A sum over positions that may all be hit: the class differs along the summed axis."""
-    x = d.input(d.shape(2))
-    hit = term.make(ops.EQ, d.input(x.shape, I64), term.iota(x.shape, 1))
-    return term.make(ops.LOG, (term.make(ops.EXP, x) * hit.cast(x.dtype)).sum((1,)))
+def _log_of_weighted_quotients(m: Match) -> Term:
+    return _log_of_weighted(m, m.make(ops.SUB, m["x"], log_of(m, "y")))
 
 
-def _other_axis(d: Draw) -> Term:
-    """A sum over an axis along which the class does not count."""
-    x = d.input(d.shape(2))
-    index = d.input(x.shape[:1], I64).broadcast(x.shape, (0,))
-    hit = term.make(ops.EQ, index, term.iota(x.shape, 1))
-    return term.make(ops.LOG, (term.make(ops.EXP, x) * hit.cast(x.dtype)).sum((0,)))
+def _not_limited(m: Match) -> bool:
+    node = m.behind(m.places["x"].value)
+    return _not_empty(m) and (node is None or node.op is not ops.MINIMUM)
 
 
-def _picked(d: Draw) -> Term:
-    """log(sum(p * one_hot(class)))."""
-    x = d.input(d.shape(2))
-    index = d.input(x.shape[:1], I64).broadcast(x.shape, (0,))
-    hit = term.make(ops.EQ, index, term.iota(x.shape, 1))
-    raised = term.make(d.choose((ops.EXP, ops.SIGMOID)), x)
-    return term.make(ops.LOG, (raised * hit.cast(x.dtype)).sum((1,)))
+def _divides_by_no_less_than_zero(m: Match) -> bool:
+    return _not_empty(m) and not_negative(m, m.places["y"].value)
 
 
-def _summed(d: Draw) -> Term:
-    x = d.input(d.shape())
-    return term.make(ops.LOG, term.make(ops.EXP, x).sum(d.axes(x.rank)))
+def _log_of_sum_of_quotients(m: Match) -> Term:
+    away = m.make(ops.SUB, m["x"], log_of(m, "y"))
+    total = m.make(ops.SUM, m.make(ops.EXP, away), axes=summed_axes(m.named("total")))
+    return m.moved("total", m.make(ops.LOG, total))
 
 
-def _of_nothing(d: Draw) -> Term:
-    x = d.input((2, 0))
-    return term.make(ops.LOG, term.make(ops.EXP, x).sum((1,)))
+def _log_of_terms(m: Match) -> Term:
+    """log(t1 + t2 + ...) from the logarithms of the terms; of more than two, less the largest."""
+    logs = [below_views(m, term, lambda x: m.make(ops.LOG, x)) for term in _terms(m)]
+    if len(logs) == 2:
+        return _added(m, *logs)
+    largest = reduce(lambda x, y: m.make(ops.MAXIMUM, x, y), logs)
+    shift = as_shift(m, largest)
+    zero = m.constant(0.0)
+    rest, count = [], []
+    for one in logs:
+        away = m.make(ops.SUB, one, shift)
+        count.append(m.make(ops.CAST, m.make(ops.EQ, away, zero), dtype=away.dtype))
+        rest.append(m.make(ops.SUB, m.make(ops.EXP, away), count[-1]))
+    total, ones = (reduce(lambda x, y: m.make(ops.ADD, x, y), parts) for parts in (rest, count))
+    return m.make(ops.ADD, shift, _log_of_ones_and_rest(m, ones, total))
 
 
-def _normalised(d: Draw, over: bool) -> Term:
-    x = d.input(d.shape())
-    axes = d.axes(x.rank)
-    kept = [axis for axis in range(x.rank) if axis not in axes]
-    raised = term.make(ops.EXP, x)
-    total = raised.sum(axes).broadcast(x.shape, kept)
-    return raised / total if over else raised * (1.0 / total)
+def _terms(m: Match) -> list[Term]:
+    """The terms of the sum, in order, through the additions directly below."""
+    terms: list[Term] = []
+    todo = [m["y"], m["x"]]
+    while todo:
+        found = todo.pop()
+        node = m.behind(found.value)
+        if node is not None and node.op is ops.ADD and len(todo) + len(terms) < _MOST_TERMS:
+            todo += [Term(operand) for operand in reversed(node.operands)]
+        else:
+            terms.append(found)
+    return terms
 
 
-def _log_normaliser(d: Draw, written: bool) -> Term:
-    x = d.input(d.shape(2))
-    shift = term.make(ops.STOP_GRADIENT, term.make(ops.MAX, x, axes=(1,)))
-    raised = term.make(ops.EXP, x - shift.broadcast(x.shape, (0,)))
-    if written:
-        rest = term.make(ops.LOG, raised.sum((1,)))
-    else:
-        rest = term.make(ops.LOG, shift) + term.make(ops.LOG1P, shift)
-    return x - (shift + rest).broadcast(x.shape, (0,))
+def _both_grow(m: Match) -> bool:
+    """Whether both are positive and made of exponentials, so that their logs are better."""
+    pair = (m.places["x"].value, m.places["y"].value)
+    return floats(m) and all(grows(m, x) and not_negative(m, x) for x in pair)
 
 
-def _weighted(d: Draw, weight: Callable[[Sequence[Size]], Term]) -> Term:
-    x = d.input(d.shape())
-    raised = term.make(ops.EXP, x)
-    weights = term.make(ops.CAST, weight(x.shape), dtype=x.dtype)
-    return weights * raised if d.flip() else raised * weights
+def _first_grows(m: Match) -> bool:
+    x = m.places["x"].value
+    return floats(m) and grows(m, x) and not_negative(m, x)
 
 
-def _no_shift(d: Draw) -> Term:
-    x, y = d.input(shape := d.shape(2)), d.input(shape)
-    return x - (y + term.make(ops.LOG, x))
-
-
-_S, _MASK = Hole("s"), Hole("mask")
-_HIT = Apply(ops.EQ, (Hole("index"), Apply(ops.IOTA, (), name="iota")), name="hit")
+_S, _W, _MASK = Hole("s"), Hole("w"), Hole("mask")
 _REST = Either(
     (
         Apply(ops.LOG, (Hole("l"),), name="r"),
@@ -349,36 +240,47 @@ SUMS: Final[tuple[Rule, ...]] = (
         log(_total(exp(X))),
         _log_of_sum_of_exp,
         _not_empty,
-        examples=(_summed,),
-        near=(_of_nothing,),
+        examples=(samples.summed,),
+        near=(samples.of_nothing,),
     ),
     row(
-        "log_of_sum_over",
-        log(div(_total(exp(X)), Y)),
-        lambda m: m.make(ops.SUB, m.make(ops.LOG, m["total"]), _log_of(m, "y")),
+        "log_of_sum_of_exp_over",
+        log(_total(div(exp(X), Y))),
+        _log_of_sum_of_quotients,
+        _divides_by_no_less_than_zero,
+        examples=(lambda d: samples.quotients(d, False, samples.exp),),
+        near=(lambda d: samples.quotients(d, False, samples.itself),),
     ),
     row(
-        "log_of_pick",
-        log(_total(mul(X, Apply(ops.CAST, (_HIT,), _is_mask)))),
-        _log_of_pick,
-        _picks_one,
-        examples=(_picked,),
-        near=(_unlike_index, _other_axis),
+        "log_of_weighted_sum_of_exp",
+        log(_total(mul(exp(X), _W))),
+        _log_of_weighted_sum,
+        _not_limited,
+        examples=(samples.positive_weights,),
+        near=(samples.limited,),
+    ),
+    row(
+        "log_of_weighted_sum_of_exp_over",
+        log(_total(mul(div(exp(X), Y), _W))),
+        _log_of_weighted_quotients,
+        _divides_by_no_less_than_zero,
+        examples=(lambda d: samples.quotients(d, True, samples.exp),),
+        near=(lambda d: samples.quotients(d, True, samples.itself),),
     ),
     row(
         "exp_over_sum_of_exp",
         div(exp(X), _total(exp(Y))),
         _softmax,
         _not_shifted,
-        examples=(lambda d: _normalised(d, True),),
-        near=(_hand_written_shift,),
+        examples=(lambda d: samples.normalised(d, True),),
+        near=(samples.hand_written_shift,),
     ),
     row(
         "exp_times_reciprocal_of_sum",
         mul(exp(X), div(ONE, _total(exp(Y)))),
         _softmax,
         _not_shifted,
-        examples=(lambda d: _normalised(d, False),),
+        examples=(lambda d: samples.normalised(d, False),),
     ),
     row("log_of_two_exps", log(add(exp(X), exp(Y))), _logaddexp),
     row(
@@ -386,15 +288,58 @@ SUMS: Final[tuple[Rule, ...]] = (
         sub(X, add(_S, _REST)),
         _less_shift_first,
         _takes_off_a_shift,
-        examples=(lambda d: _log_normaliser(d, True), lambda d: _log_normaliser(d, False)),
-        near=(_no_shift,),
+        examples=(
+            lambda d: samples.log_normaliser(d, True),
+            lambda d: samples.log_normaliser(d, False),
+        ),
+        near=(samples.no_shift,),
     ),
     row("exp_where", Apply(ops.WHERE, (_MASK, exp(X), ZERO)), _masked),
     row(
         "exp_times_mask",
         mul(exp(X), Apply(ops.CAST, (_MASK,), _is_mask)),
         _masked,
-        examples=(lambda d: _weighted(d, d.mask),),
-        near=(lambda d: _weighted(d, d.input),),
+        examples=(lambda d: samples.weighted(d, d.mask),),
+        near=(lambda d: samples.weighted(d, d.input),),
+    ),
+)
+
+# After the rows on what is exactly an exponential.
+GROWING: Final[tuple[Rule, ...]] = (
+    row(
+        "log_of_sum_that_grows",
+        log(add(X, Y)),
+        _log_of_terms,
+        _both_grow,
+        examples=(samples.sum_of_products,),
+        near=(samples.sum_of_unknown_signs,),
+    ),
+    row(
+        "log_of_product_that_grows",
+        log(mul(X, Y)),
+        lambda m: m.make(ops.ADD, log_of(m, "x"), log_of(m, "y")),
+        _first_grows,
+        examples=(lambda d: samples.log(samples.growing(d) * d.input(samples.ROWS)),),
+        near=(lambda d: samples.log(d.input(samples.ROWS) * d.input(samples.ROWS)),),
+    ),
+    row(
+        "log_of_quotient_that_grows",
+        log(div(X, Y)),
+        lambda m: m.make(ops.SUB, log_of(m, "x"), log_of(m, "y")),
+        _first_grows,
+        examples=(lambda d: samples.log(samples.growing(d) / d.input(samples.ROWS)),),
+        near=(lambda d: samples.log(d.input(samples.ROWS) / d.input(samples.ROWS)),),
+    ),
+    row(
+        "log_of_quotient_by_what_grows",
+        log(div(Y, X)),
+        lambda m: m.make(ops.SUB, log_of(m, "y"), log_of(m, "x")),
+        _first_grows,
+        examples=(lambda d: samples.log(d.input(samples.ROWS) / samples.growing(d)),),
+        near=(
+            lambda d: samples.log(
+                d.input(samples.ROWS) / (d.input(samples.ROWS) * samples.exp(d.input(samples.ROWS)))
+            ),
+        ),
     ),
 )
