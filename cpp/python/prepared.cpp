@@ -44,7 +44,9 @@ PyObject *vectorcall(PyObject *object, PyObject *const *, std::size_t flags,
   PyObject *result = nullptr;
   const int outcome = call(*self->compiled, request, result);
   if (outcome == 0) {
-    PyErr_SetString(PyExc_ValueError, "an argument of a prepared call has changed its type");
+    set_error(Error(ErrorKind::Value, "an argument of a prepared call has changed its dtype, shape "
+                                      "or layout since bind; bind it again"),
+              {nullptr, self->compiled->vm.program().name.c_str()});
   }
   if (outcome != 1) {
     return nullptr;

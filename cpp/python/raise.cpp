@@ -1,5 +1,5 @@
-/* The Python class of every kind of error.  The classes are those of symc.ir.errors; the text of a
-   trap is composed by symc.runtime.faults. */
+/* The Python class of every kind of error.  The classes are those of symc.ir.errors; texts, with
+   the user's line, are composed by symc.runtime.faults. */
 #include "raise.h"
 
 namespace symc::python {
@@ -17,59 +17,50 @@ const char *class_name(ErrorKind kind) noexcept {
     return "ShapeError";
   case ErrorKind::DType:
     return "DTypeError";
+  case ErrorKind::Value:
+    return "DomainError";
   case ErrorKind::Busy:
   case ErrorKind::Interrupted:
   case ErrorKind::Trap:
   case ErrorKind::Memory:
-  case ErrorKind::Value:
     return "SymcError";
   }
   return "SymcError";
 }
 
-void set_trap(const symc_status &trap, const Origin &origin) {
-  const Ref faults(PyImport_ImportModule("symc.runtime.faults"));
-  if (!faults) {
-    return;
-  }
-  PyObject *locations = origin.locations == nullptr ? Py_None : origin.locations;
-  const Ref exception(
-      PyObject_CallMethod(faults.get(), "trap", "(iiLLL)sO", trap.code, trap.node,
-                          static_cast<long long>(trap.step), static_cast<long long>(trap.index),
-                          static_cast<long long>(trap.value), origin.program, locations));
+void raise(const Ref &exception) {
   if (exception) {
     PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
   }
 }
 
+void set_trap(PyObject *faults, const symc_status &trap, const Origin &origin) {
+  PyObject *locations = origin.locations == nullptr ? Py_None : origin.locations;
+  raise(
+      Ref(PyObject_CallMethod(faults, "trap", "(iiLLL)sO", trap.code, trap.node,
+                              static_cast<long long>(trap.step), static_cast<long long>(trap.index),
+                              static_cast<long long>(trap.value), origin.program, locations)));
+}
+
 } // namespace
 
 void set_error(const Error &error, const Origin &origin) noexcept {
-  switch (error.kind()) {
-  case ErrorKind::Trap:
-    return set_trap(error.trap(), origin);
-  case ErrorKind::Memory:
+  if (error.kind() == ErrorKind::Memory) {
     return PyErr_SetString(PyExc_MemoryError, error.what());
-  case ErrorKind::Value:
-    return PyErr_SetString(PyExc_ValueError, error.what());
-  case ErrorKind::Interrupted:
-    if (PyErr_Occurred() != nullptr) {
-      return; /* what the signal handler raised */
-    }
-    break;
-  case ErrorKind::Format:
-  case ErrorKind::Load:
-  case ErrorKind::Unsupported:
-  case ErrorKind::Shape:
-  case ErrorKind::DType:
-  case ErrorKind::Busy:
-    break;
   }
-  const Ref errors(PyImport_ImportModule("symc.ir.errors"));
-  const Ref type(errors ? PyObject_GetAttrString(errors.get(), class_name(error.kind())) : nullptr);
-  if (type) {
-    PyErr_SetString(type.get(), error.what());
+  if (error.kind() == ErrorKind::Interrupted && PyErr_Occurred() != nullptr) {
+    return; /* what the signal handler raised */
   }
+  PyErr_Clear();
+  const Ref faults(PyImport_ImportModule("symc.runtime.faults"));
+  if (!faults) {
+    return;
+  }
+  if (error.kind() == ErrorKind::Trap) {
+    return set_trap(faults.get(), error.trap(), origin);
+  }
+  raise(Ref(PyObject_CallMethod(faults.get(), "failure", "sss", class_name(error.kind()),
+                                error.what(), origin.program)));
 }
 
 } // namespace symc::python

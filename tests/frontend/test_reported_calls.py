@@ -208,3 +208,30 @@ def test_a_trusting_jit_takes_declared_types_only(wrong: object) -> None:
     with pytest.raises(sc.DTypeError, match="trust_input"):
         f(wrong)
     assert f(np.ones(2)).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("make", [_function, _jit])
+def test_a_prepared_call_whose_argument_changed(make: Callable[[], sc.Function]) -> None:
+    x = np.ones(3)
+    call = make().bind(x)
+    assert call().tolist() == [2, 2, 2]
+    x.shape = (1, 3)
+    with pytest.raises(sc.DomainError, match=r"changed(.|\n)*test_reported_calls\.py"):
+        call()
+    x.shape = (3,)
+    assert call().tolist() == [2, 2, 2]
+
+
+def test_native_refusals_have_the_users_line() -> None:
+    f = sc.jit(lambda a, b: (a + 1, b + 1), donate_argnums=0)
+    f(np.ones(3), np.ones(3))
+    x = np.ones(3)
+    with pytest.raises(sc.DomainError, match=r"shares memory(.|\n)*test_reported_calls\.py"):
+        f(x, x)
+
+
+def test_sizes_divided_by_zero() -> None:
+    n = sc.var("x", "f64[n]").shape[0]
+    for divide in (lambda: n // 0, lambda: n % 0):
+        with pytest.raises(sc.SymcZeroDivisionError, match=r"test_reported_calls\.py"):
+            divide()

@@ -50,7 +50,9 @@ def _as_ndarray(value: Any, subject: str) -> np.ndarray:
     if isinstance(value, np.ndarray | np.generic):
         if type(value).__module__.startswith("numpy.ma"):
             raise _refused(subject, "a masked array", "value.filled(...) and the mask as an input")
-        return np.asarray(value)
+        plain = getattr(type(value), "__symc_plain__", np.asarray)
+        array: np.ndarray = plain(value)
+        return array
     if isinstance(value, list | tuple) or is_scalar(value):
         return _from_list(value, subject)
     if hasattr(value, "__symc_operand__"):

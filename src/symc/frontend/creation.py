@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from symc.frontend import emit
+from symc.frontend.concrete import in_trace
 from symc.frontend.convert import as_array
 from symc.frontend.dims import Dim, as_shape, as_size
 from symc.frontend.dispatch import stands_for
@@ -31,7 +32,7 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None) -> Any:
     sizes = as_shape(shape, "full")
     if not _symbolic(shape, fill_value):
         chosen = None if dtype is None else as_dtype(dtype, subject="full")
-        return np.full(sizes, filling(fill_value, chosen), chosen)
+        return in_trace(np.full(sizes, filling(fill_value, chosen), chosen))
     found = operand(fill_value, "full")
     if dtype is not None:
         wanted = compiled_dtype(as_dtype(dtype, subject="full"), "full")
@@ -97,7 +98,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, copy: bool | None = None) -> Any:
     array = as_array(obj, "asarray")
     if dtype is not None:
         array = array.astype(as_dtype(dtype, subject="asarray"), copy=False)
-    return np.array(array, copy=True) if copy else array
+    return in_trace(np.array(array, copy=True) if copy else array)
 
 
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
@@ -105,7 +106,7 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None)
     if not _symbolic(start, stop, step):
         chosen: Any = None if dtype is None else as_dtype(dtype, subject="arange")
         first, last = (0, start) if stop is None else (start, stop)
-        return np.arange(first, last, step, dtype=chosen)
+        return in_trace(np.arange(first, last, step, dtype=chosen))
     first, last = (0, start) if stop is None else (start, stop)
     low, high = as_size(first, "arange"), as_size(last, "arange")
     if not isinstance(step, int) or isinstance(step, bool) or step == 0:
@@ -130,7 +131,7 @@ def linspace(
     """`num` evenly spaced values from start to stop, in f64 unless given."""
     if not _symbolic(start, stop, num):
         chosen = None if dtype is None else as_dtype(dtype, subject="linspace")
-        return np.linspace(start, stop, num, endpoint=endpoint, dtype=chosen)
+        return in_trace(np.linspace(start, stop, num, endpoint=endpoint, dtype=chosen))
     count = as_size(num, "linspace")
     if isinstance(count, int) and count < 0:
         raise DomainError(message("linspace: num", got=count, expected=">= 0", where=here()))
@@ -158,7 +159,7 @@ def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None) ->
     columns = n_rows if n_cols is None else n_cols
     chosen = float64 if dtype is None else as_dtype(dtype, subject="eye")
     if not _symbolic(n_rows, columns):
-        return np.eye(n_rows, columns, k, chosen)
+        return in_trace(np.eye(n_rows, columns, k, chosen))
     shape = as_shape((n_rows, columns), "eye")
     rows = Expr(Operand(term.iota(shape, 0, I64).value))
     cols = Expr(Operand(term.iota(shape, 1, I64).value))
@@ -168,7 +169,8 @@ def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None) ->
 def _band(x: Any, k: int, subject: str, *, below: bool) -> Any:
     symbolic = is_symbolic(x)
     if not symbolic:
-        return np.tril(as_array(x, subject), k) if below else np.triu(as_array(x, subject), k)
+        array = as_array(x, subject)
+        return in_trace(np.tril(array, k) if below else np.triu(array, k))
     found = lift(x, subject)
     if found.ndim < 2:
         raise DomainError(

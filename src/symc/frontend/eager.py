@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from symc.frontend import backend, scope, tracing, trees
+from symc.frontend.concrete import in_trace
 from symc.frontend.convert import as_array, is_scalar, packed
 from symc.frontend.jit import Variant
 from symc.frontend.settings import current
@@ -67,9 +68,10 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
             _kept.popitem(last=False)
     try:
         with scope.outside():
-            return kept.variant(arrays).run([packed(array) for array in arrays])
+            found = kept.variant(arrays).run([packed(array) for array in arrays])
     except (SymcIndexError, NonFiniteError) as error:
         raise _at_this_call(error) from None
+    return in_trace(found)
 
 
 def _at_this_call(error: SymcError) -> SymcError:

@@ -84,10 +84,6 @@ class Inspectable(Callable):
             if type(error) is not LookupError:
                 raise
             raise prepared.unmatched(self.serving(args)) from None
-        except ValueError as error:
-            if type(error) is not ValueError:
-                raise
-            raise prepared.refused(self.serving(args), error) from None
 
     def explain(self, what: str | None = None, html: bool = False) -> Explanation:
         """The report as text, or as one HTML page, with its parts as attributes.

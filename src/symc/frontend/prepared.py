@@ -113,11 +113,6 @@ def count(n: Any) -> int:
     return found
 
 
-def refused(serving: Serving, error: ValueError) -> SymcError:
-    """What the native call said, as a typed error at the user's line."""
-    return DomainError(message(f"{serving.title}: {error}", where=here()))
-
-
 def unmatched(serving: Serving) -> SymcError:
     """Why no program runs natively on converted arguments: raises what a constraint says first."""
     serving.require_fit()

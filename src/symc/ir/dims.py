@@ -17,7 +17,8 @@ from functools import reduce
 from itertools import product
 from math import gcd
 
-from symc.ir.errors import SymcZeroDivisionError
+from symc.ir.errors import SymcZeroDivisionError, message
+from symc.ir.locations import here
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +181,14 @@ def _divide_exactly(left: Size, right: Size) -> Size | None:
     return _make(out)
 
 
+def _by_zero(subject: str) -> SymcZeroDivisionError:
+    return SymcZeroDivisionError(message(subject, expected="a divisor other than 0", where=here()))
+
+
 def floordiv(left: Size, right: Size) -> Size:
     """`left // right`, rounding down as Python does."""
     if isinstance(right, int) and right == 0:
-        raise SymcZeroDivisionError(f"size {left} // 0")
+        raise _by_zero(f"size {left} // 0")
     if isinstance(left, int) and isinstance(right, int):
         return left // right
     exact = _divide_exactly(left, right)
@@ -193,7 +198,7 @@ def floordiv(left: Size, right: Size) -> Size:
 def mod(left: Size, right: Size) -> Size:
     """`left % right`, with the sign of `right` as in Python."""
     if isinstance(right, int) and right == 0:
-        raise SymcZeroDivisionError(f"size {left} % 0")
+        raise _by_zero(f"size {left} % 0")
     if isinstance(left, int) and isinstance(right, int):
         return left % right
     if _divide_exactly(left, right) is not None:

@@ -1,6 +1,6 @@
-"""Run-time faults: the typed error for a trap that a kernel recorded.
+"""Run-time faults: the typed errors for what the native runtime reports.
 
-Before: the first trap of a call in program order, as the native runtime reports it.
+Before: the first trap of a call in program order, or the words in which the runtime refuses.
 After: an exception of `symc.ir.errors`, with the user's `file:line`; the call has changed nothing.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symc.ir import errors
 from symc.ir.errors import (
     DomainError,
     NonFiniteError,
@@ -17,6 +18,7 @@ from symc.ir.errors import (
     SymcZeroDivisionError,
     message,
 )
+from symc.ir.locations import here
 from symc.ir.program import Trap
 
 _Record = tuple[int, int, int, int, int]
@@ -44,6 +46,12 @@ def trap(record: _Record, program: str, locations: Sequence[str] | None) -> Symc
     at_step = f", step {step}" if step else ""
     got = f"{_offender(Trap(kind), value)} at position {index}{at_step}"
     return error(message(f"{program}: {subject}", got=got, where=where, advice=advice))
+
+
+def failure(name: str, text: str, program: str) -> SymcError:
+    """The error of class `name` for what the runtime says of a call of `program` ("": of none)."""
+    kind: type[SymcError] = getattr(errors, name)
+    return kind(message(f"{program}: {text}" if program else text, where=here()))
 
 
 def _offender(kind: Trap, value: int) -> str:

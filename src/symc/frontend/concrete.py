@@ -1,0 +1,51 @@
+"""Concrete arrays inside a trace.
+
+before: an ndarray that an array function computed while a function is traced, from concrete values
+alone.  after: the same ndarray with `.at`, as a symbolic value of its place in the program has it;
+so `x = sc.zeros(3); x = x.at[i].set(v)` is written alike wherever x comes from.
+
+Invariant: outside a trace array functions return plain ndarrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from symc.frontend import scope
+from symc.frontend.expr import Places, lift
+
+
+class Concrete(np.ndarray):
+    """An ndarray with `.at`."""
+
+    _plain: np.ndarray | None
+
+    def __array_finalize__(self, made_from: object) -> None:
+        self._plain = None
+
+    @property
+    def at(self) -> Places:
+        """`x.at[key].set(v)` and the like: a new symbolic array with some elements changed."""
+        return Places(lift(self, "at"))
+
+    def __symc_plain__(self) -> np.ndarray:
+        """The same memory as a plain ndarray, one object for the life of this one."""
+        if self._plain is None or self._plain.shape != self.shape:
+            self._plain = self.view(np.ndarray)
+        return self._plain
+
+
+def in_trace(result: Any) -> Any:
+    """What an array function computed, as it is returned here and now."""
+    if scope.current() is None:
+        return result
+    if type(result) is np.ndarray:
+        made = result.view(Concrete)
+        made._plain = result
+        return made
+    if isinstance(result, list | tuple):
+        parts = [in_trace(part) for part in result]
+        return getattr(type(result), "_make", type(result))(parts)
+    return result
