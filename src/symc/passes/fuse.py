@@ -41,6 +41,7 @@ def run(function: Function) -> Fusion:
     for group in groups:
         group.stores.sort(key=lambda store: partition.numbered(store.target))
     p = partition
+    p.uses.update(p.copied)
     return Fusion(function, tuple(groups), p.axes, p.aliases, p.number, p.uses, p.refusals)
 
 
@@ -74,6 +75,7 @@ def _view(p: Partition, node: Node) -> None:
         else:
             copied.append(use)
     if copied:
+        p.copied[value] = copied
         p.own(node, copied)
 
 

@@ -55,6 +55,7 @@ class Apart(Enum):
     OPERAND = "a contraction reads its operands from memory"
     GATHERED = "it is read at positions that are data"
     TARGET = "it is the array that is written into"
+    PIECES = "it is put together from parts in memory, and read when all are there"
     VIEW = "it is read through a reshape that no index can express"
     FIRST = "it joined another kernel that reads it, which stores it"
 

@@ -171,6 +171,7 @@ class Partition:
         self.back: dict[Group, None] = {}
         self.aliases: dict[Value, Value] = {}
         self.refusals: dict[tuple[Value, Group], Apart] = {}
+        self.copied: dict[Value, list[Use]] = {}  # uses of views that are stored
         self._light: dict[Value, int] = {}
         self._smaller: dict[tuple[tuple[Size, ...], tuple[Size, ...]], bool] = {}
         self._row_level: set[Value] = set()

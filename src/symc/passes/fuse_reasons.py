@@ -104,6 +104,9 @@ class _Reasons:
         assert use.group is not None
         noted = self.fusion.refusals.get((value, use.group))
         noted = noted or self.fusion.refusals.get((value, current(use.group)))
+        made = None if value.node is None else value.node.op.kind
+        if made in {Kind.SCATTER, Kind.ASSEMBLE}:
+            noted = Apart.PIECES
         if use.index is not None or reader is None:
             return noted or Apart.FIRST
         match reader.op.kind:
