@@ -44,7 +44,7 @@ def rewrite(function: Function, replace: Replace) -> Function:
         if instead is None:
             placed[now] = None
         else:
-            _place_new(results, placed)
+            place_new(results, placed)
         if results != node.results:
             changed = True
             values.update(zip(node.results, results, strict=True))
@@ -67,7 +67,7 @@ def _check_types(node: Node, results: Sequence[Value]) -> None:
         )
 
 
-def _place_new(results: Iterable[Value], placed: dict[Node, None]) -> None:
+def place_new(results: Iterable[Value], placed: dict[Node, None]) -> None:
     """Append the nodes behind `results` that are not in `placed` yet, operands first."""
     found: set[Node] = set()
     todo = list(results)

@@ -24,6 +24,7 @@ from symc.passes import (
     inline,
     loops,
     order,
+    share,
     stabilise,
 )
 from symc.passes.pattern import Match, Rule
@@ -42,18 +43,19 @@ PASSES: Final[dict[str, Pass]] = {
     "fold": fold.run,
     "algebra": algebra.run,
     "forward": forward.run,
+    "share": share.run,
     "cse": cse.run,
     "dce": dce.run,
 }
 
 MEANING: Final = ("inline", "cse", "stabilise", "loops", "contractions", "order", "dce")
 # Passes that change bits on purpose: what they make is what the program means.
-INEXACT: Final = frozenset({"stabilise", "loops", "contractions"})
+INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "share"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
-    2: ("fold", "algebra", "forward", "cse", "dce"),
-    3: ("fold", "algebra", "forward", "fold", "cse", "dce"),
+    2: ("fold", "algebra", "forward", "share", "cse", "dce"),
+    3: ("fold", "algebra", "forward", "share", "fold", "cse", "dce"),
 }
 
 _RULE_PASSES: Final = {
@@ -61,6 +63,8 @@ _RULE_PASSES: Final = {
     "contractions": contractions.run,
     "algebra": algebra.run,
 }
+# Passes that say what they replaced by what, without a table of rows.
+_NOTING: Final = {"share": share.run}
 
 
 def run_passes(
@@ -87,9 +91,7 @@ def run_passes(
     return function
 
 
-def _everywhere(
-    name: str, function: Function, options: Options, report: Report | None
-) -> Function:
+def _everywhere(name: str, function: Function, options: Options, report: Report | None) -> Function:
     """One pass on the regions of control flow, innermost first, and on the function."""
     if any(node.regions for node in function.nodes):
 
@@ -106,9 +108,16 @@ def _everywhere(
 
 
 def _run_one(name: str, function: Function, options: Options, report: Report | None) -> Function:
-    if report is None or name not in _RULE_PASSES:
+    if report is None or name not in {*_RULE_PASSES, *_NOTING}:
         return PASSES[name](function, options)
     fired = report.fired
+    if name in _NOTING:
+
+        def say(rule: str, replaced: Value, made: Value) -> None:
+            assert replaced.node is not None
+            fired.append(Fired(rule, name, replaced.node.locations[0], replaced, made))
+
+        return _NOTING[name](function, options, say)
 
     def note(rule: Rule, match: Match, made: Value) -> None:
         fired.append(Fired(rule.name, name, match.node.locations[0], match.root, made))

@@ -1,14 +1,15 @@
 """Rows on contractions and on sums of products: what is not part of the sum moves out of it.
 
-Views of operands become axes of the `dot` (a transposed matrix, a repeated row), a sign leaves it,
-a product with ones is a sum: the licence is `contraction`, since an implementation may sum another
-way over other axes.  Factors leave sums, and sums enter products, with `numerics="fast"` alone:
-they change which numbers are rounded.
+Views of operands become axes of the `dot` (a transposed matrix, a repeated row); a sign leaves it;
+a product with ones is a sum.  The licence is `contraction`, since an implementation may sum another
+way over other axes; a chain keeps its bits.  Factors leave sums, and sums enter products, with
+`numerics="fast"` alone: they change which numbers are rounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -437,6 +438,14 @@ def _side(side: int) -> tuple[Rule, ...]:
             (_merged(side),),
             (_stored_merge(side),),
         ),
+        *scaled,
+    )
+
+
+def _signs_and_ones(side: int) -> tuple[Rule, ...]:
+    """Rows on a negated operand, and on one of ones."""
+    name = ("left", "right")[side]
+    return (
         Rule(
             f"dot_neg_{name}",
             _other(side, Apply(ops.NEG, (X,))),
@@ -446,7 +455,6 @@ def _side(side: int) -> tuple[Rule, ...]:
             (_negated(side),),
             (_negated(side, "chain"),),
         ),
-        *scaled,
         Rule(
             f"dot_ones_{name}",
             Apply(ops.DOT, (Const(1.0), Hole("z")) if side == 0 else (Hole("z"), Const(1.0))),
@@ -458,6 +466,9 @@ def _side(side: int) -> tuple[Rule, ...]:
         ),
     )
 
+
+# Rows that `contractions.py` has: they change the order of a sum, or the sign of a zero.
+SIGNS_AND_ONES: Final = (*_signs_and_ones(0), *_signs_and_ones(1))
 
 RULES = RuleSet(
     (

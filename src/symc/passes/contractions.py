@@ -4,7 +4,7 @@ before: any tensor function without calls.  after: `sum(a * b)` is a `dot` when 
 constant along some axis that the other has (a matrix product written with broadcasts), or when one
 factor is a matrix that lies in memory and is read by nothing else (a product with a vector).  A sum
 of several matrix products is several sums.  A `dot` without free axes is `sum(a * b)`, one without
-a sum is `a * b`.
+a sum is `a * b`, one with ones a sum; the sign of an operand leaves it.
 
 The licence is `contraction`, so nothing happens under `contract="chain"`: sums keep their tree, and
 contractions their chain.  With `numerics="fast"` the factors of a longer product are first sorted
@@ -33,6 +33,7 @@ from symc.ir.ops.contract import DotAxes, dot_axes
 from symc.ir.ops.record import Kind
 from symc.ir.options import CONTRACTION, Options
 from symc.ir.term import Term
+from symc.passes.algebra_dots import SIGNS_AND_ONES
 from symc.passes.draw import Draw
 from symc.passes.factors import Factor, Group, factor, leaves, sorted_factors
 from symc.passes.pattern import NOTHING, Apply, Hole, Match, Opaque, Rule, RuleSet
@@ -402,6 +403,7 @@ def table(once: Once, opaque: Opaque) -> RuleSet:
                 (_outer_dot,),
                 (_chain_outer, _matrix_dot),
             ),
+            *SIGNS_AND_ONES,
         )
     )
 

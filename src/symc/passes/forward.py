@@ -2,7 +2,8 @@
 
 before: any tensor function.  after: a slice that lies inside one part of a concatenation reads that
 part, a slice of what was just written reads what was written, and one beside it reads what was
-there before.  Bits: unchanged.
+there before.  A concatenation of neighbouring pieces of one array is a view of it; empty parts are
+left out.  Bits: unchanged.
 
 The derivatives of `concat`, `stack` and in-place writes are full of such slices; without them the
 assembled array need not exist.  Sizes may be symbolic: what cannot be proved stays.
@@ -13,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.ir import ops
+from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size, prove_equal, prove_le
 from symc.ir.ops.attributes import integer, integers, sizes
 from symc.ir.options import Options
 from symc.ir.term import Term
+from symc.passes.pieces import joined
 from symc.passes.sweep import Sweep
 
 Span = tuple[Size, Size]  # positions of an axis from the first on, up to before the second
@@ -29,7 +32,9 @@ def run(function: Function, options: Options) -> Function:
 
 
 def _visit(node: Node) -> Sequence[Value] | None:
-    """What the slice reads, followed through as many writes as can be."""
+    """What a slice reads, followed through as many writes as can be."""
+    if node.op is ops.CONCAT:
+        return _put_together(node)
     made: Value | None = None
     current: Node | None = node
     while current is not None and current.op is ops.SLICE:
@@ -39,6 +44,20 @@ def _visit(node: Node) -> Sequence[Value] | None:
             break
         made, current = found, found.node
     return None if made is None else (made,)
+
+
+def _put_together(node: Node) -> Sequence[Value] | None:
+    """A concatenation without empty parts; a view, when the parts are pieces of one array."""
+    axis = integer(node.attrs, "axis")
+    parts = [part for part in node.operands if part.type.shape[axis] != 0]
+    if len(parts) == 1 and parts[0].type == node.results[0].type:
+        return parts
+    whole = joined(parts, axis)
+    if whole is not None:
+        return (whole.value,)
+    if not parts or len(parts) == len(node.operands):
+        return None
+    return apply(ops.CONCAT, parts, node.attrs, locations=node.locations).results
 
 
 def _redirected(read: Node, source: Node) -> Value | None:
