@@ -213,6 +213,34 @@ def test_a_gauss_newton_product_is_two_passes():
     assert len(contractions(one)) == 3
 
 
+def test_curvature_products_of_a_recurrent_network_are_two_loops():
+    """The loop with its tangent, and the adjoint loop; as many as a gradient has."""
+    x = RNG.normal(size=(7, 4))
+    p = {"w": RNG.normal(size=(5, 5)) / 3, "u": RNG.normal(size=(5, 4)), "o": RNG.normal(size=5)}
+    v = {name: RNG.normal(size=array.shape) for name, array in p.items()}
+
+    def network(p):
+        def step(h, x):
+            h = sc.tanh(p["w"] @ h + p["u"] @ x)
+            return h, sc.sum(p["o"] * h)
+
+        return sc.scan(step, sc.zeros(5), x)[1]
+
+    def loss(z):
+        return sc.logsumexp(z) + sc.sum(z**2.0)
+
+    product = sc.jit(lambda p, v: sc.ggn_vp(network, loss, p, v))
+    got = product(p, v)
+    assert product.ir("optimized").count('"symc.scan"') == 2
+    jacobian, curvature = sc.jit(lambda p: (sc.jacrev(network)(p), sc.hessian(loss)(network(p))))(p)
+    moved = sum(np.tensordot(jacobian[name], v[name], v[name].ndim) for name in p)
+    for name in p:
+        close(got[name], np.tensordot(curvature @ moved, jacobian[name], 1), 1e-10)
+    hvp = sc.jit(lambda p, v: sc.hvp(lambda p: loss(network(p)), (p,), (v,)))
+    hvp(p, v)
+    assert hvp.ir("optimized").count('"symc.scan"') == 2
+
+
 def test_expressions():
     x, w, y = sc.var("x", "f64[n]"), sc.var("w", "f64[m,n]"), sc.var("y", "f64[n]")
     e = sc.tanh(w @ x)

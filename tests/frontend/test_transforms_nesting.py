@@ -1,6 +1,8 @@
 """Any order and any nesting of transforms, on both doors, against closed forms."""
 
+import inspect
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -347,6 +349,26 @@ def test_a_derivative_sees_its_own_part_of_a_long_program(monkeypatch):
     close(f(a), a * (1 - 2 * z) ** 10)
     assert len(seen) == 10
     assert max(seen) < 50
+
+
+def test_long_chains_need_no_recursion():
+    """Batches and Jacobians of 2,000 steps, far deeper than Python may recurse."""
+    limit = sys.getrecursionlimit()
+
+    def chain(y):
+        for _ in range(2_000):
+            y = y * 0.999
+        return y
+
+    x = sc.var("x", "f64[n]")
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 150)
+        batch = sc.vmap(chain)(x)
+        slopes = sc.vmap(sc.grad(chain))(x)
+        matrix = sc.jacobian(chain(x), x)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert [str(e.type) for e in (batch, slopes, matrix)] == ["f64[n]", "f64[n]", "f64[n,n]"]
 
 
 def test_rules_of_meaning_see_what_was_captured():
