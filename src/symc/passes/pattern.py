@@ -13,7 +13,7 @@ right-hand side below what all of them share; rows need not know.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,8 @@ from symc.passes.draw import Draw
 
 Opaque = frozenset[Value]
 NOTHING: Final[Opaque] = frozenset()
+NO_OPS: Final[frozenset[Op]] = frozenset()
+NO_NUMBERS: Final[frozenset[float]] = frozenset()
 # Nodes that are looked through, the one nearest to the root first.
 Path = tuple[Node, ...]
 # Longer chains of views are not looked through: so the search is linear in the nodes.
@@ -231,6 +233,12 @@ class _Row:
     constants: frozenset[float]
     twice: bool
 
+    def may_stand_over(self, below: frozenset[Op], numbers: frozenset[float], twice: bool) -> bool:
+        """Whether the root may be over these ops and numbers, with one operand twice or not."""
+        if self.twice > twice or not self.constants <= numbers:
+            return False
+        return not any(heads.isdisjoint(below) for heads in self.ops)
+
 
 def _row(rule: Rule, through: bool) -> _Row:
     operands = rule.left.operands
@@ -250,20 +258,49 @@ def _heads(pattern: Pattern) -> frozenset[Op]:
     return frozenset()
 
 
-@dataclass(slots=True)
+def _depth(pattern: Pattern) -> int:
+    """How many nodes, one below the other, a pattern looks at."""
+    if isinstance(pattern, Apply):
+        return 1 + max(map(_depth, pattern.operands), default=0)
+    return max(map(_depth, pattern.options), default=0) if isinstance(pattern, Either) else 0
+
+
+class _Rows:
+    """The rows with one root op, and those of them that what lies below a node leaves."""
+
+    def __init__(self, rows: list[_Row]) -> None:
+        self.rows = rows
+        self.heads = frozenset(op for row in rows for heads in row.ops for op in heads)
+        self.numbers = frozenset(number for row in rows for number in row.constants)
+        self._left: dict[tuple[frozenset[Op], frozenset[float], bool], tuple[Rule, ...]] = {}
+
+    def left(
+        self, below: frozenset[Op], numbers: frozenset[float], twice: bool
+    ) -> tuple[Rule, ...]:
+        """The rules, in order, whose root may be over these ops and numbers."""
+        key = below, numbers, twice
+        found = self._left.get(key)
+        if found is None:
+            found = tuple(row.rule for row in self.rows if row.may_stand_over(*key))
+            self._left[key] = found
+        return found
+
+
 class RuleSet:
     """Rules indexed by root op; most are turned down by a look at the ops below a node.
 
-    `through`: patterns look through views, gathers and casts between floats.
+    `through`: patterns look through views, gathers and casts between floats.  `depth`: the most
+    nodes, one below the other and views aside, that a pattern looks at.
     """
 
-    rules: tuple[Rule, ...]
-    through: bool = False
-    _by_op: dict[Op, list[_Row]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for rule in self.rules:
-            self._by_op.setdefault(rule.left.op, []).append(_row(rule, self.through))
+    def __init__(self, rules: tuple[Rule, ...], through: bool = False) -> None:
+        self.rules = rules
+        self.through = through
+        self.depth = max((_depth(rule.left) for rule in rules), default=0)
+        by_op: dict[Op, list[_Row]] = {}
+        for rule in rules:
+            by_op.setdefault(rule.left.op, []).append(_row(rule, through))
+        self._by_op = {op: _Rows(rows) for op, rows in by_op.items()}
 
     def first(
         self, node: Node, licences: frozenset[str], opaque: Opaque = NOTHING
@@ -277,17 +314,13 @@ class RuleSet:
         if rows is None:
             return None
         operands = node.operands
-        below = self._ops_below(operands, opaque)
-        numbers = _numbers(operands, opaque)
+        below = rows.heads.intersection(self._ops_below(operands, opaque)) if rows.heads else NO_OPS
+        numbers = _numbers(operands, rows.numbers, opaque) if rows.numbers else NO_NUMBERS
         twice = len(operands) > 1 and len(set(operands)) < len(operands)
-        for row in rows:
-            if row.twice > twice or not row.constants <= numbers:
-                continue
-            if any(heads.isdisjoint(below) for heads in row.ops):
-                continue
-            found = self._applies(row.rule, node, licences, opaque)
+        for rule in rows.left(below, numbers, twice):
+            found = self._applies(rule, node, licences, opaque)
             if found is not None:
-                return row.rule, found
+                return rule, found
         return None
 
     def _applies(
@@ -319,14 +352,16 @@ class RuleSet:
         return found
 
 
-def _numbers(operands: Iterable[Value], opaque: Opaque) -> set[object]:
-    """The constants among `operands`."""
-    found: set[object] = set()
+def _numbers(
+    operands: Iterable[Value], wanted: frozenset[float], opaque: Opaque
+) -> frozenset[float]:
+    """Those of the wanted constants that are among `operands`."""
+    found = []
     for operand in operands:
         scalar = scalar_constant(operand, opaque)
-        if scalar is not None:
-            found.add(scalar.item())
-    return found
+        if scalar is not None and (number := scalar.item()) in wanted:
+            found.append(number)
+    return frozenset(found)
 
 
 def transparent(node: Node) -> bool:

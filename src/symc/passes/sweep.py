@@ -25,6 +25,7 @@ class Sweep:
         self.nodes: list[Node] = []
         self.placed: set[Node] = set()
         self.known: set[Value] = set(function.params)
+        self.fresh: set[Value] = set()  # what visitors gave, and made on the way
 
     def current(self, value: Value) -> Value:
         """What stands for `value` now."""
@@ -48,6 +49,7 @@ class Sweep:
             else:
                 results = [self.current(value) for value in found]
                 self._place_new(results)
+                self.fresh.update(results)
             for old, new in zip(original.results, results, strict=True):
                 if old is not new:
                     self.replaced[old] = new
@@ -78,6 +80,7 @@ class Sweep:
                 continue
             if ready:
                 self._place(node)
+                self.fresh.update(node.results)
                 continue
             todo.append((node, True))
             todo.extend((operand.node, False) for operand in reversed(node.operands))
