@@ -186,5 +186,16 @@ def test_copies_are_listed_with_lines() -> None:
     x = sc.var("x", "f64[n]")
     s = sc.shared(np.zeros(3), name="s")
     f = sc.function([x], [x, s], updates={s: s * 2}, cache=False)
-    assert len(f.explain().copies) == 2
-    assert "is copied to" in f.explain("copies")
+    found = f.explain().copies
+    assert len(found) == 2
+    assert any(re.match(r"input x \(%\d, f64\) is copied to output 0 ", line) for line in found)
+    assert any(line.startswith("shared s ") for line in found)
+
+
+def test_packed_operands_are_listed() -> None:
+    x, y = sc.var("x", "f32[600,600]"), sc.var("y", "f32[600,600]")
+    f = sc.function([x, y], x @ y, cache=False)
+    (kernel,) = f.explain().kernels
+    assert re.match(r"tiles of operands packed in \d+ bytes per thread", kernel.packs[0])
+    assert kernel.reads == "x: f32[600,600], y: f32[600,600]"
+    assert "tiles of operands packed" in f.explain("copies")

@@ -12,12 +12,13 @@ from typing import Final
 
 from symc.compile.cost import cost, step_cost
 from symc.compile.stages import Stages
+from symc.ir.core import Value
 from symc.ir.errors import DomainError, message
 from symc.ir.formula import formula
 from symc.ir.launch import Launches
 from symc.ir.locations import UNKNOWN, Location
-from symc.ir.nest import ContractStage, MapStage, Nest
-from symc.ir.program import Copy, Program
+from symc.ir.nest import ContractStage, MapStage, Nest, Operand
+from symc.ir.program import BufferKind, Copy, Program
 from symc.ir.report import KernelReport, Report, Split
 from symc.ir.types import dtype_name
 from symc.passes import fuse
@@ -52,28 +53,60 @@ def copies(program: Program) -> list[str]:
 
 
 def _name(program: Program, number: int) -> str:
+    """What a buffer is: the name of an input or a shared variable, an output's number."""
     buffer = program.buffers[number]
-    return f"%{number} ({buffer.kind.name.lower()}, {dtype_name(buffer.dtype)})"
+    shown = f"{buffer.kind.name.lower()} {buffer.index}"
+    match buffer.kind:
+        case BufferKind.INPUT:
+            shown = f"input {program.inputs[buffer.index].name}"
+        case BufferKind.STATE:
+            shown = f"shared {program.states[buffer.index].name}"
+        case BufferKind.STAGED:
+            shown = f"the new {program.states[buffer.index].name}"
+        case BufferKind.ARENA:
+            shown = "a temporary"
+        case BufferKind.CONST | BufferKind.OUTPUT:
+            pass
+    return f"{shown} (%{number}, {dtype_name(buffer.dtype)})"
 
 
 def _kernel(step: Step, launches: Launches) -> KernelReport:
     nest = step.nest
     rows = list(zip(nest.operands, step.values, strict=True))
     flops, moved = step_cost(step)
-    temporaries = [str(size) for launch in launches for size in launch.temporaries]
     return KernelReport(
         name=nest.name,
         makes=tuple(formula(value, _SHOWN) for value in step.writes()),
         operations=tuple(_operations(nest)),
         locations=nest.locations,
-        reads=", ".join(f"{op.name}: {op.type}" for op, _ in rows if op.role in {"in", "inout"}),
-        writes=", ".join(f"{op.name}: {op.type}" for op, _ in rows if op.role in {"out", "inout"}),
+        reads=", ".join(_operand(*row) for row in rows if row[0].role in {"in", "inout"}),
+        writes=", ".join(_operand(*row) for row in rows if row[0].role in {"out", "inout"}),
         in_place=tuple(op.name for op, _ in rows if op.role == "inout"),
         flops=str(flops),
         bytes=str(moved),
         blocks=" then ".join(str(launch.blocks) for launch in launches),
-        packs=tuple(temporaries),
+        packs=tuple(_packs(nest, launches)),
     )
+
+
+def _operand(operand: Operand, value: Value | None) -> str:
+    """An operand with its type; an input of the program by its own name."""
+    known = value is not None and value.node is None and operand.role == "in"
+    name = value.name if known and value is not None else None
+    return f"{name or operand.name}: {operand.type}"
+
+
+def _packs(nest: Nest | Control, launches: Launches) -> Iterator[str]:
+    """Memory besides operands: whole-array temporaries, and packed tiles per thread."""
+    for launch in launches:
+        for size in launch.temporaries:
+            yield f"copies or partial results in {size} bytes"
+    sums = isinstance(nest, Nest) and any(isinstance(s, ContractStage) for s in nest.stages)
+    scratch = [launch.scratch for launch in launches if launch.scratch != 0]
+    if sums and scratch:
+        yield f"tiles of operands packed in {' and '.join(map(str, scratch))} bytes per thread"
+    elif scratch:
+        yield f"rows kept in {' and '.join(map(str, scratch))} bytes per thread"
 
 
 def _operations(nest: Nest | Control) -> Iterator[str]:
@@ -154,7 +187,7 @@ def _kernels(report: Report) -> Iterator[str]:
         if kernel.in_place:
             yield f"  in place: {', '.join(kernel.in_place)}"
         if kernel.packs:
-            yield f"  packs or keeps partial results in {', '.join(kernel.packs)} bytes"
+            yield f"  {', '.join(kernel.packs)}"
         places = user_lines(kernel.locations)
         if places:
             yield f"  from {', '.join(places[:4])}{' ...' if len(places) > 4 else ''}"
@@ -182,7 +215,7 @@ def _copies(report: Report) -> Iterator[str]:
     yield from report.copies
     for kernel in report.kernels:
         if kernel.packs:
-            yield f"{kernel.name} packs or keeps partial results in {', '.join(kernel.packs)} bytes"
+            yield f"{kernel.name}: {', '.join(kernel.packs)}"
 
 
 def _cache(report: Report) -> Iterator[str]:

@@ -44,8 +44,8 @@ class Timing:
 class KernelReport:
     """One kernel: what it computes, where from, and what it costs (texts of Size expressions).
 
-    makes: the values that it stores, as expressions.  packs: bytes of each temporary that it copies
-    operands or partial results to.  blocks: how many parts run in parallel.
+    makes: the values that it stores, as expressions.  packs: what it copies or keeps besides its
+    operands, in words with the bytes.  blocks: how many parts run in parallel.
     """
 
     name: str
