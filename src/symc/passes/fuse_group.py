@@ -97,6 +97,7 @@ class Group:
     effect: Node | None = None  # the node whose result a FIXED group writes
     successors: list[Group] = field(default_factory=list)
     waits: list[Value] = field(default_factory=list)  # made by others before, and not read here
+    late: int = -1  # a node that it comes after, although no data leads from there
     ramps: bool = False  # some member is an index of the frame
     cost: int = 0
     lo: int = 1 << 62
@@ -240,6 +241,7 @@ def absorb(keep: Group, gone: Group) -> None:
     keep.cost += gone.cost
     keep.lo = min(keep.lo, gone.lo)
     keep.note(gone.hi)
+    keep.late = max(keep.late, gone.late)
     keep.behind = max(keep.behind, gone.behind)
     keep.mark()
     gone.members, gone.stores, gone.successors, gone.waits = set(), [], [], []

@@ -78,6 +78,8 @@ def _fit(
 ) -> bool:
     """Whether two frames agree where the value is read, as maps or as rows."""
     (a, i), (b, j) = first, second
+    if a.late > b.hi or b.late > a.hi:
+        return False
     if a.cost + b.cost > LIMIT:
         return p.refuse(value, b, Apart.CODE)
     if len(a.stores) + len(b.stores) > MAX_STORES:

@@ -1,9 +1,9 @@
 """Order without data: a group that comes after a value which it does not read.
 
 before: a use of a view that has operands besides the one it shows (a barrier).  after: the using
-group follows the group that stores the last value with a buffer behind such an operand, so that
-nothing is stored that would not be; where there is none (elementwise work only) nothing is waited
-for.
+group merges with none that ends before such an operand, and follows the group that stores the last
+value with a buffer behind it, so that nothing is stored that would not be; where there is none
+(elementwise work only) the order of the program is all that is kept.
 
 Invariant: an order is an edge of the graph of groups like any other, so merges see it.
 """
@@ -24,10 +24,11 @@ def wait(p: Partition, view: Node, use: Use) -> None:
     if use.group is None:
         return
     for operand in view.operands[1:]:
-        anchor = _anchor(p, operand)
+        anchor, group = _anchor(p, operand), current(use.group)
+        group.late = max(group.late, p.numbered(operand))
         if anchor is not None:
-            p.use(anchor, Use(use.group))
-            current(use.group).waits.append(anchor)
+            p.use(anchor, Use(group))
+            group.waits.append(anchor)
 
 
 def read(p: Partition, operand: Value, group: Group) -> None:
