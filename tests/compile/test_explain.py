@@ -61,6 +61,21 @@ def test_a_rewrite_shows_line_before_and_after() -> None:
     assert "log(1 + exp(x))" in softplus().explain("rewrites")
 
 
+def test_rewrites_before_differentiation_are_shown() -> None:
+    x = sc.var("x", "f64[n]")
+    loss = sc.sum(sc.log(1 + sc.exp(x)))
+    f = sc.function([x], sc.grad(loss, x), cache=False)
+    fired = {f.rule: f for f in f.explain().rewrites}["log_of_one_plus_exp"]
+    assert (fired.before, fired.after) == ("log(1 + exp(x))", "softplus(x)")
+    assert fired.stage == "stabilise before differentiation"
+    both = sc.function([x], [loss, sc.grad(loss, x)], cache=False)
+    rules = [f.rule for f in both.explain().rewrites]
+    assert rules.count("log_of_one_plus_exp") == 1
+    traced = sc.jit(sc.grad(lambda v: sc.sum(sc.log(1 + sc.exp(v)))))
+    traced(np.ones(3))
+    assert "log_of_one_plus_exp" in {f.rule for f in traced.explain().rewrites}
+
+
 def kinds(f: sc.Function) -> set[str]:
     return {split.kind for split in f.explain().fusion}
 

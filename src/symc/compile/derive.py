@@ -18,10 +18,12 @@ from typing import Final
 from symc.autodiff.jvp import tangents
 from symc.autodiff.linear import oldest
 from symc.autodiff.vjp import gradient
+from symc.compile.provenance import note
 from symc.ir.build import apply
 from symc.ir.collector import paused
 from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.options import Options
+from symc.ir.report import Report
 from symc.passes import MEANING, inline, run_passes
 from symc.passes.sweep import Sweep
 
@@ -39,19 +41,27 @@ def pullback(
     `wrt` may be params or results of nodes; nothing is derived, or rewritten, behind them.  None
     where no result depends on it by a differentiable route.
     """
+    report = Report("derivative")
     with paused():
-        return gradient(defined(results, wrt), cotangents, wrt)
+        made = gradient(defined(results, wrt, report), cotangents, wrt)
+    note(made, report.fired)
+    return made
 
 
 def pushforward(
     results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
 ) -> list[Value | None]:
     """Tangent of each of `results` when `wrt[i]` moves along `along[i]` (same type)."""
+    report = Report("derivative")
     with paused():
-        return tangents(defined(results, wrt), wrt, along)
+        made = tangents(defined(results, wrt, report), wrt, along)
+    note(made, report.fired)
+    return made
 
 
-def defined(results: Sequence[Value], wrt: Sequence[Value]) -> Sequence[Value]:
+def defined(
+    results: Sequence[Value], wrt: Sequence[Value], report: Report | None = None
+) -> Sequence[Value]:
     """`results` as the meaning passes define them, with `wrt` as inputs.
 
     What is older than `wrt` cannot depend on it; of that only the part is seen which a rule of the
@@ -61,7 +71,7 @@ def defined(results: Sequence[Value], wrt: Sequence[Value]) -> Sequence[Value]:
     near, behind = _near(free)
     params = tuple(dict.fromkeys((*wrt, *behind)))
     everything = tuple(sorted((*near, *nodes), key=lambda node: node.serial))
-    return _defined(Function("differentiated", params, everything, tuple(results))).results
+    return _defined(Function("differentiated", params, everything, tuple(results)), report).results
 
 
 def _near(values: Sequence[Value]) -> tuple[set[Node], list[Value]]:
@@ -76,10 +86,10 @@ def _near(values: Sequence[Value]) -> tuple[set[Node], list[Value]]:
     return near, [value for value in read if value.node not in near]
 
 
-def _defined(function: Function) -> Function:
+def _defined(function: Function, report: Report | None = None) -> Function:
     """The function and its regions after the meaning passes; only plain calls are inlined."""
     function = Sweep(inline.calls(function, OPTIONS)).run(_with_defined_regions)
-    return run_passes(function, BEYOND_INLINING, OPTIONS)
+    return run_passes(function, BEYOND_INLINING, OPTIONS, report)
 
 
 def _with_defined_regions(node: Node) -> Sequence[Value] | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from symc.compile.cost import cost, step_cost
+from symc.compile.provenance import rewrites_behind
 from symc.compile.stages import Stages
 from symc.ir.core import Value
 from symc.ir.errors import DomainError, message
@@ -31,6 +32,10 @@ _LISTED: Final = 30  # pairs of kernels that the text lists; the data has all
 
 def complete(report: Report, stages: Stages) -> None:
     """Add what is worked out only when somebody looks."""
+    known = {(fired.rule, fired.location, fired.before) for fired in report.fired}
+    earlier = rewrites_behind(stages.traced.function)
+    kept = [one for one in earlier if (one.rule, one.location, one.before) not in known]
+    report.fired = [*kept, *report.fired]
     launches = stages.object.launches
     rows = zip(stages.plan.steps, launches, strict=True)
     report.kernels = [_kernel(step, launched) for step, launched in rows]
