@@ -55,7 +55,7 @@ class Options:
     def licences(self) -> frozenset[str]:
         """What rewrites may assume beyond exact IEEE 754 semantics."""
         fast = FAST_LICENCES if self.numerics == "fast" else frozenset()
-        return fast | {CONTRACTION}
+        return fast | {CONTRACTION} if self.contract == "any" else fast
 
 
 OPTION_NAMES = tuple(field.name for field in fields(Options))
