@@ -282,6 +282,27 @@ def test_forward_mode_is_one_sweep():
         assert contractions(g) == 2 * n
 
 
+def test_forward_mode_keeps_nothing():
+    """Its workspace does not grow with the length of a chain; that of reverse mode does."""
+    w = sc.shared(RNG.normal(size=(8, 8)) / 3)
+    x = RNG.normal(size=8)
+    pushes, pulls = [], []
+    for n in (4, 16):
+
+        def chain(x, n=n):
+            for _ in range(n):
+                x = sc.sin(w @ x)
+            return x
+
+        f = sc.jit(lambda x, v, chain=chain: sc.jvp(chain, (x,), (v,))).lower(x, x)
+        g = sc.jit(lambda x, u, chain=chain: sc.vjp(chain, x)[1](u)).lower(x, x)
+        pushes.append(f.cost())
+        pulls.append(g.cost())
+    assert pushes[0].workspace == pushes[1].workspace
+    assert pulls[0].workspace < pulls[1].workspace
+    assert pushes[1].flops <= 1.05 * pulls[1].flops
+
+
 def test_a_push_does_not_compute_the_function_again():
     """The program of a kept push has the tangent's products alone."""
     w = [RNG.normal(size=(6, 6)) for _ in range(3)]
