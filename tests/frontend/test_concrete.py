@@ -24,6 +24,7 @@ MADE = [
     lambda: sc.zeros_like(np.ones(3)),
     lambda: sc.asarray([1.0, 2.0, 3.0]),
     lambda: sc.exp(sc.zeros(3)),
+    lambda: sc.split(sc.arange(6.0), 2)[1],
     lambda: sc.sum(sc.ones((2, 3)), axis=0) * 2 + 1,
     lambda: -sc.reshape(sc.arange(6.0), (2, 3))[1],
 ]

@@ -1,8 +1,8 @@
 """Concrete arrays inside a trace.
 
-before: an ndarray that an array function computed while a function is traced, from concrete values
-alone.  after: the same ndarray with `.at`, as a symbolic value of its place in the program has it;
-so `x = sc.zeros(3); x = x.at[i].set(v)` is written alike wherever x comes from.
+before: an ndarray that a creation function made while a function is traced, or that was computed
+from such.  after: the same ndarray with `.at`, as a symbolic value has it; so
+`x = sc.zeros(3); x = x.at[i].set(v)` is written alike wherever x comes from.
 
 Invariant: outside a trace array functions return plain ndarrays.
 """
@@ -38,7 +38,7 @@ class Concrete(np.ndarray):
 
 
 def in_trace(result: Any) -> Any:
-    """What an array function computed, as it is returned here and now."""
+    """A new array, or a sequence of them, as it is returned here and now."""
     if scope.current() is None:
         return result
     if type(result) is np.ndarray:

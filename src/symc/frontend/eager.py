@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from symc.frontend import backend, scope, tracing, trees
-from symc.frontend.concrete import in_trace
+from symc.frontend.concrete import Concrete, in_trace
 from symc.frontend.convert import as_array, is_scalar, packed
 from symc.frontend.jit import Variant
 from symc.frontend.settings import current
@@ -71,7 +71,7 @@ def call(body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
             found = kept.variant(arrays).run([packed(array) for array in arrays])
     except (SymcIndexError, NonFiniteError) as error:
         raise _at_this_call(error) from None
-    return in_trace(found)
+    return in_trace(found) if any(isinstance(leaf, Concrete) for leaf in given) else found
 
 
 def _at_this_call(error: SymcError) -> SymcError:
