@@ -130,10 +130,9 @@ FUNCTIONS: dict[Op, Callable[[Array], list[Array]]] = {
 
 
 def power(x: Dual, y: Dual) -> Dual:
-    """x**y: by falling factorials where the exponent stands still, else exp(y log x)."""
-    still = falling(x, y[0])
-    if len(y) == 1 or not any(part.any() for part in y[1:]):
-        return still
+    """x**y: by falling factorials for an exponent that cannot move, else exp(y log x)."""
+    if len(y) == 1:
+        return falling(x, y[0])
     log = taylor(x, _log(x[0])) if len(x) > 1 else [np.log(x[0])]
     exponent = mul(y, log)
     return taylor(exponent, _exp(exponent[0]))
