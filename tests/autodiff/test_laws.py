@@ -294,3 +294,38 @@ def test_what_complex_step_leaves_out_is_not_analytic() -> None:
         ops.ABS, ops.CAST, ops.MAX, ops.MAXIMUM, ops.MIN, ops.MINIMUM, ops.MOD, ops.PROD, ops.RELU,
         ops.SCATTER_FOLD, ops.SCATTER_FOLD_ALONG, ops.WHERE,
     }  # fmt: skip
+
+
+# --- linear maps
+
+
+def small_integers(case: Case, rng: np.random.Generator) -> list[np.ndarray]:
+    """Inputs of which all sums of products are exact."""
+    drawn = zip(draw(case, rng), case.types, strict=True)
+    return [rng.integers(-4, 5, x.shape) * 1.0 if is_float(t.dtype) else x for x, t in drawn]
+
+
+LINEAR = [case for case in CASES if case.op.linear]
+
+
+@pytest.mark.parametrize("case", LINEAR, ids=str)
+def test_transposing_twice_gives_the_map(case: Case, rng: np.random.Generator) -> None:
+    """Bit for bit, and the transpose of a sum is the sum of the transposes."""
+    inputs, pushed, wrt, w, pulled = first_order(case)
+    along = inputs[len(case.types) : len(case.types) + len(wrt)]
+    kept = [(ct, u) for ct, u in zip(pulled, along, strict=True) if ct is not None]
+    (back,) = gradient([ct for ct, _ in kept], [u for _, u in kept], [w])
+    assert back is not None
+    cotangents = [ct for ct, _ in kept]
+    function = closed(inputs, [pushed, back, *cotangents])
+    arrays = small_integers(case, rng)
+    shape = evaluate(built(case), arrays)[0].shape
+    weights = [rng.integers(-4, 5, shape) * 1.0 for _ in range(2)]
+    directions = [rng.integers(-4, 5, x.type.shape) * 1.0 for x in wrt]
+    found = [
+        evaluate(function, [*arrays, *directions, weight])
+        for weight in (*weights, weights[0] + weights[1])
+    ]
+    np.testing.assert_array_equal(found[0][0], found[0][1])
+    for first, second, both in zip(*(parts[2:] for parts in found), strict=True):
+        np.testing.assert_array_equal(first + second, both)
