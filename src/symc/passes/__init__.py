@@ -16,6 +16,7 @@ from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
 from symc.passes import (
     algebra,
+    chains,
     contractions,
     cse,
     dce,
@@ -43,6 +44,7 @@ PASSES: Final[dict[str, Pass]] = {
     "fold": fold.run,
     "algebra": algebra.run,
     "forward": forward.run,
+    "chains": chains.run,
     "share": share.run,
     "cse": cse.run,
     "dce": dce.run,
@@ -50,12 +52,12 @@ PASSES: Final[dict[str, Pass]] = {
 
 MEANING: Final = ("inline", "cse", "stabilise", "loops", "contractions", "order", "dce")
 # Passes that change bits on purpose: what they make is what the program means.
-INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "share"})
+INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "chains", "share"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
-    2: ("fold", "algebra", "forward", "share", "cse", "dce"),
-    3: ("fold", "algebra", "forward", "share", "fold", "cse", "dce"),
+    2: ("fold", "algebra", "forward", "chains", "share", "cse", "dce"),
+    3: ("fold", "algebra", "forward", "chains", "share", "fold", "cse", "dce"),
 }
 
 _RULE_PASSES: Final = {
@@ -64,7 +66,7 @@ _RULE_PASSES: Final = {
     "algebra": algebra.run,
 }
 # Passes that say what they replaced by what, without a table of rows.
-_NOTING: Final = {"share": share.run}
+_NOTING: Final = {"chains": chains.run, "share": share.run}
 
 
 def run_passes(

@@ -60,11 +60,12 @@ def run(function: Function, options: Options, note: Note | None = None) -> Funct
     """Join contractions where that moves fewer bytes."""
     if sum(node.op is ops.DOT for node in function.nodes) < 2 or _ordered(function):
         return function
+    before = live = dce.run(function, options)
     for find in (_sums, _shared):
-        plans = list(find(function, options))
+        plans = list(find(live, options))
         if plans:
-            function = dce.run(_rebuilt(function, plans, note), options)
-    return function
+            live = dce.run(_rebuilt(live, plans, note), options)
+    return function if live is before else live
 
 
 def _ordered(function: Function) -> bool:
