@@ -259,6 +259,41 @@ def test_captured_values() -> None:
         sc.grad(loss, 1)(X, V)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_rules_capture_moves_with_the_use(reverse: bool) -> None:
+    """Batched, checkpointed or inlined, a rule reads the values of that copy."""
+
+    def layer(x: Any, w: Any) -> Any:
+        gain = {"w": sc.exp(w)}
+
+        def slope(x: Any) -> Any:
+            return gain["w"] * 3.0
+
+        if reverse:
+            f = sc.custom_vjp(lambda x: x * 2.0)
+            f.defvjp(lambda x: (f(x), None), lambda r, ct: (ct * slope(ct),))
+        else:
+            f = sc.custom_jvp(lambda x: x * 2.0)
+            f.defjvp(lambda p, t: (f(p[0]), t[0] * slope(p[0])))
+        return f(x) * x
+
+    xs, ws = np.arange(6.0).reshape(2, 3), np.linspace(0, 1, 6).reshape(2, 3)
+    expected = xs * 3 * np.exp(ws) + 2 * xs
+    for f in (layer, sc.checkpoint(layer), sc.jit(layer), sc.checkpoint(sc.checkpoint(layer))):
+        whole = sc.grad(lambda xs, f=f: sc.sum(sc.vmap(f)(xs, ws)))
+        np.testing.assert_allclose(whole(xs), expected, rtol=1e-13)
+        each = sc.vmap(sc.grad(lambda x, w, f=f: sc.sum(f(x, w))))
+        np.testing.assert_allclose(each(xs, ws), expected, rtol=1e-13)
+        plain = sc.grad(lambda x, f=f: sc.sum(f(x, ws)))
+        np.testing.assert_allclose(plain(xs), expected, rtol=1e-13)
+    if not reverse:
+        pushed = sc.jvp(lambda xs: sc.vmap(sc.checkpoint(layer))(xs, ws), (xs,), (np.ones((2, 3)),))
+        np.testing.assert_allclose(pushed[1], expected, rtol=1e-13)
+    x, w = sc.var("x", "f64[n,3]"), sc.var("w", "f64[n,3]")
+    g = sc.function([x, w], sc.grad(sc.sum(layer(x, w)), x), on_unused_input="ignore")
+    np.testing.assert_allclose(g(xs, ws), expected, rtol=1e-13)
+
+
 def test_shared_variables_and_arrays_are_captured() -> None:
     w = sc.shared(V)
     table = np.arange(60.0).reshape(20, 3)

@@ -16,7 +16,7 @@ from functools import update_wrapper
 from typing import Any, Generic, TypeVar
 
 from symc.frontend import trees
-from symc.frontend.custom_rules import JvpRule, Pair, Use, VjpRule
+from symc.frontend.custom_rules import JvpRule, Pair, Use, VjpRule, captured_by
 from symc.frontend.expr import lift
 from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.regions import mentions, title_of, traced
@@ -126,6 +126,8 @@ class _Custom(Generic[F]):
             self.title, chosen, len(args), tree, fixed_tree, tuple(others), tuple(given), count
         )
         region = traced(self.title, lambda own: self.fun(*use.arguments(own)), given)
+        region = region.reading(captured_by(self._rules()))
+        use.captured = tuple(region.operands[len(given) :])
         use.results = (region.tree, region.weak)
         return region.placed(ops.CUSTOM, {"rule": self._rule(use)})
 
@@ -144,6 +146,10 @@ class _Custom(Generic[F]):
 
     def _rule(self, use: Use) -> Rule:
         raise NotImplementedError
+
+    def _rules(self) -> list[Callable[..., Any] | None]:
+        """The user's functions that rules run."""
+        return [self._jvp]
 
 
 class CustomJvp(_Custom[F]):
@@ -193,6 +199,9 @@ class CustomVjp(_Custom[F]):
         if self._vjp is None:
             return Rule(self.title) if self._jvp is None else JvpRule(use, self._jvp)
         return VjpRule(use, self._vjp, self._jvp)
+
+    def _rules(self) -> list[Callable[..., Any] | None]:
+        return [self._jvp, *(self._vjp or ())]
 
 
 class _Bound:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CellType
 from typing import Any
 
 from symc.frontend import scope, trees
@@ -17,10 +18,11 @@ from symc.frontend.gradients import like, zeros
 from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.trees import Structure
 from symc.ir.build import placed_at
-from symc.ir.core import Value
+from symc.ir.core import Value, nodes_so_far
 from symc.ir.errors import DTypeError, OpContractError, ShapeError, UnsupportedError, message
 from symc.ir.locations import Location, here
 from symc.ir.ops.custom import Rule
+from symc.ir.rewriter import closed_over, spliced
 from symc.ir.types import TensorType, is_float
 
 Pair = tuple[Any, Any]
@@ -33,7 +35,8 @@ class Use:
     """One use of a custom function: how its arguments are put together from operands.
 
     Operands: the leaves of the arguments that are differentiated (`count` of them, in `tree`), the
-    symbolic leaves of the others, and what the function captured.
+    symbolic leaves of the others, and what the function and its rules captured: where the use is
+    copied, batched or run again, a rule reads the operands in place of the values in `captured`.
     """
 
     title: str
@@ -45,6 +48,8 @@ class Use:
     given: tuple[Operand, ...]
     count: int
     results: tuple[Structure, tuple[bool, ...]] = field(init=False)
+    captured: tuple[Value, ...] = ()
+    began: scope.Scope | None = field(default_factory=scope.current)
 
     def moving(self, own: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments that are differentiated."""
@@ -67,6 +72,20 @@ class Use:
         """Operands as expressions, without what the function captured."""
         pairs = zip(operands, self.given, strict=False)
         return [Expr(Operand(value, operand.weak)) for value, operand in pairs]
+
+    def resolved(
+        self, found: Sequence[Value | None], operands: Sequence[Value], since: int
+    ) -> list[Value | None]:
+        """What a rule made since node number `since`, over the operands that were captured."""
+        pairs = zip(self.captured, operands[len(self.given) :], strict=True)
+        moved = {old: new for old, new in pairs if old is not new}
+        if not moved:
+            return list(found)
+        made = [value for value in found if value is not None]
+        params = list(moved)
+        one, others = closed_over(self.title, params, made, since)
+        again = iter(spliced(one, [*moved.values(), *others]))
+        return [None if value is None else next(again) for value in found]
 
     def require_passable(self, moves: Sequence[bool]) -> None:
         """Refuse a derivative through an argument that has none, or through captured values."""
@@ -142,6 +161,7 @@ class VjpRule(_UserRule):
     ) -> list[Value | None]:
         use = self.use
         use.require_passable(wanted)
+        since = nodes_so_far()
         with _running(use):
             own = use.symbols(operands)
             fwd = _pair(self.fwd, self.fwd(*use.arguments(own)), "(result, residuals)")
@@ -152,7 +172,7 @@ class VjpRule(_UserRule):
             ]
             cotangent = trees.unflatten(use.results[0], filled)
             made = self.bwd(*use.fixed(own), fwd[1], cotangent)
-            found = self._laid_out(made, operands)
+            found = use.resolved(self._laid_out(made, operands), operands, since)
         return [value if asked else None for value, asked in zip(found, wanted, strict=True)]
 
     def _laid_out(self, made: Any, operands: Sequence[Value]) -> list[Value | None]:
@@ -188,6 +208,7 @@ def tangents_of(
 ) -> list[Value | None]:
     """The tangents that a tangent rule gives; None for results that are not floats."""
     use.require_passable([tangent is not None for tangent in along])
+    since = nodes_so_far()
     with _running(use):
         own = use.symbols(operands)
         tangents = trees.unflatten(use.tree, use.zeros_for(along, operands))
@@ -197,13 +218,14 @@ def tangents_of(
         _checked(use, jvp, made[0], results, "result")
         leaves = _checked(use, jvp, made[1], results, "tangent")
     pairs = zip(leaves, results, strict=True)
-    return [value if is_float(type.dtype) else None for value, type in pairs]
+    found = [value if is_float(type.dtype) else None for value, type in pairs]
+    return use.resolved(found, operands, since)
 
 
 @contextmanager
 def _running(use: Use) -> Iterator[None]:
     """The rule's own nodes stand at the rule's own lines, in a scope of its own."""
-    with placed_at(()), scope.enter(use.title):
+    with placed_at(()), scope.reopened(use.began), scope.enter(use.title):
         yield
 
 
@@ -247,3 +269,29 @@ def definition_line(rule: Callable[..., Any]) -> Location:
     """Where a rule was written; the user's current line when it has no code of its own."""
     code = getattr(rule, "__code__", None)
     return here() if code is None else Location(code.co_filename, code.co_firstlineno)
+
+
+def captured_by(rules: Sequence[Callable[..., Any] | None]) -> list[Value]:
+    """Symbolic values in the closures of functions, also inside containers and other functions."""
+    found: dict[Value, None] = {}
+    seen: set[int] = set()
+    todo: list[Any] = [rule for rule in rules if rule is not None]
+    while todo:
+        function = todo.pop()
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        for cell in getattr(function, "__closure__", None) or ():
+            for leaf in _contents(cell):
+                if is_symbolic(leaf):
+                    found[lift(leaf, "custom rule").__symc_operand__().value] = None
+                elif callable(leaf):
+                    todo.append(leaf)
+    return list(found)
+
+
+def _contents(cell: CellType) -> list[Any]:
+    try:
+        return trees.leaves_of(cell.cell_contents)
+    except ValueError:  # a variable that has no value yet
+        return []

@@ -8,7 +8,7 @@ is traced: the function is called as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from symc.frontend import constraints, scope, trees
@@ -34,6 +34,15 @@ class Region:
     constraints: tuple[Constraint, ...]
     tree: Structure
     weak: tuple[bool, ...]
+
+    def reading(self, values: Sequence[Value]) -> Region:
+        """The region with `values` as further operands, which it does not use."""
+        more = [value for value in values if value not in self.operands]
+        if not more:
+            return self
+        params = (*self.function.params, *(Value(value.type) for value in more))
+        function = replace(self.function, params=params)
+        return replace(self, function=function, operands=[*self.operands, *more])
 
     def placed(self, op: Op, attrs: Attrs, function: Function | None = None) -> Any:
         """The results of a node of `op` with this region, or with `function` in its place."""

@@ -84,6 +84,27 @@ def example_sizes() -> Mapping[str, int]:
 
 
 @contextmanager
+def reopened(scope: Scope | None) -> Iterator[None]:
+    """Values of `scope` and of those around it may be used, although their bodies have ended.
+
+    For code of the user's that runs later and whose values are replaced by those of the copy that
+    it runs for.
+    """
+    closed = []
+    while scope is not None:
+        if not scope.open:
+            closed.append(scope)
+        scope = scope.parent
+    for one in closed:
+        one.open = True
+    try:
+        yield
+    finally:
+        for one in closed:
+            one.open = False
+
+
+@contextmanager
 def outside() -> Iterator[None]:
     """No trace: what runs inside builds or runs programs of its own."""
     token = _current.set(None)
