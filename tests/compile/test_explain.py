@@ -214,3 +214,32 @@ def test_packed_operands_are_listed() -> None:
     assert re.match(r"tiles of operands packed in \d+ bytes per thread", kernel.packs[0])
     assert kernel.reads == "x: f32[600,600], y: f32[600,600]"
     assert "tiles of operands packed" in f.explain("copies")
+
+
+def test_loops_say_what_stays_in_a_step_and_why() -> None:
+    x = sc.var("x", "f64[t,4,3]")
+    w = sc.shared(np.ones((3, 5)), name="W")
+    u = sc.shared(np.ones((5, 5)), name="U")
+
+    def step(h: sc.Expr, row: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+        h = sc.tanh(row @ w + h @ u)
+        return h, h.sum(axis=0)
+
+    f = sc.function([x], sc.scan(step, sc.zeros((4, 5)), x)[1], cache=False)
+    (loop,) = f.explain().loops
+    assert (loop.kind, loop.length, loop.carries) == ("scan", "t", 1)
+    assert loop.after < loop.before
+    assert all("W" not in one.value for one in loop.stayed)
+    products = [one for one in loop.stayed if "@" in one.value and "tanh" not in one.value]
+    assert [(one.value, one.carries) for one in products] == [("carry 0 @ U", ("carry 0",))]
+    assert products[0].location.file.endswith("test_explain.py")
+    assert "stays: carry 0 @ U (needs carry 0)" in f.explain("loops")
+    assert "loop" in kinds(f)
+
+
+def test_while_loops_are_reported_too() -> None:
+    x, k = sc.var("x", "f64[3]"), sc.var("k", "f64[3]")
+    last = sc.while_loop(lambda v: sc.sum(v) < 100, lambda v: v * 2 + sc.exp(k), x)
+    (loop,) = sc.function([x, k], last, cache=False).explain().loops
+    assert (loop.kind, loop.carries) == ("while", 1)
+    assert loop.length == "until its condition fails"

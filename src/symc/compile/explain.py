@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from symc.compile.cost import cost, step_cost
+from symc.compile.loop_report import loop_reports
 from symc.compile.provenance import rewrites_behind
 from symc.compile.stages import Stages
 from symc.ir.core import Value
@@ -40,6 +41,7 @@ def complete(report: Report, stages: Stages) -> None:
     rows = zip(stages.plan.steps, launches, strict=True)
     report.kernels = [_kernel(step, launched) for step, launched in rows]
     report.fusion = splits(fuse.run(stages.optimized.function), stages.plan)
+    report.loops = loop_reports(stages.traced.function, stages.optimized.function)
     report.copies = copies(stages.program)
     spent = cost(stages.plan, stages.program, {})
     report.flops, report.bytes = str(spent.flops), str(spent.bytes)
@@ -184,6 +186,15 @@ def _places(split: Split) -> str:
     return f"{made}, used at {split.used_at}" if split.used_at != UNKNOWN else made
 
 
+def _loops(report: Report) -> Iterator[str]:
+    for loop in report.loops:
+        steps = f"{loop.after} operations a step, {loop.before} as traced"
+        yield f"{loop.kind} of {loop.length} at {loop.location}: {steps}, {loop.carries} carries"
+        for one in loop.stayed[:_LISTED]:
+            why = f"needs {', '.join(one.carries)}" if one.carries else "not worth an array"
+            yield f"  stays: {one.value} ({why}) at {one.location}"
+
+
 def _kernels(report: Report) -> Iterator[str]:
     for kernel in report.kernels:
         yield f"{kernel.name}: {'; '.join(kernel.operations)}"
@@ -247,6 +258,7 @@ def _notes(report: Report) -> Iterator[str]:
 SECTIONS: Final[dict[str, Callable[[Report], Iterator[str]]]] = {
     "rewrites": _rewrites,
     "fusion": _fusion,
+    "loops": _loops,
     "kernels": _kernels,
     "copies": _copies,
     "cost": _cost,

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Explanation(str):
     """The report as text; its parts are attributes.
 
-    `rewrites`, `fusion`, `kernels`, `copies`, `passes`, `notes` are lists; `flops`, `bytes`,
+    `rewrites`, `fusion`, `loops`, `kernels`, `copies`, `passes`, `notes` are lists; `flops`, `bytes`,
     `workspace` are texts of expressions of the named sizes; `cache`, `cache_reason`, `threads`.
     """
 
@@ -88,8 +88,8 @@ class Inspectable(Callable):
     def explain(self, what: str | None = None, html: bool = False) -> Explanation:
         """The report as text, or as one HTML page, with its parts as attributes.
 
-        what: one section: rewrites, fusion, kernels, copies, cost, threads, cache, passes, notes;
-        DomainError for another.
+        what: one section: rewrites, fusion, loops, kernels, copies, cost, threads, cache, passes,
+        notes; DomainError for another.
         """
         compiled = self.current.compiled
         text = compiled.explain(what, html=html)

@@ -10,7 +10,7 @@ Invariant: the time depends on the length of the text, not on the size of the gr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -50,11 +50,14 @@ _LOOSE, _TIGHT = 0, 10
 Text = tuple[str, int]  # with the strength of its outermost sign
 
 
-def formula(value: Value, longest: int = LONGEST) -> str:
-    """The expression that makes `value`, as deep as fits into `longest` characters."""
+def formula(value: Value, longest: int = LONGEST, names: Mapping[Value, str] | None = None) -> str:
+    """The expression that makes `value`, as deep as fits into `longest` characters.
+
+    names: of values that have none of their own, such as the params of a loop's body.
+    """
     shown = ""
     for depth in range(1, _DEEPEST + 1):
-        text = _Writer(depth, longest).text(value, depth)[0]
+        text = _Writer(depth, longest, names or {}).text(value, depth)[0]
         if shown and (len(text) > longest or text == shown):
             break
         shown = text
@@ -64,8 +67,9 @@ def formula(value: Value, longest: int = LONGEST) -> str:
 class _Writer:
     """One attempt: stops descending when the text has become too long."""
 
-    def __init__(self, depth: int, longest: int) -> None:
+    def __init__(self, depth: int, longest: int, names: Mapping[Value, str]) -> None:
         self.depth = depth
+        self.names = names
         self.room = 4 * longest
 
     def text(self, value: Value, depth: int) -> Text:
@@ -73,8 +77,9 @@ class _Writer:
         while value.node is not None and _silent(value.node):
             value = value.node.operands[0]
         node = value.node
-        if value.name is not None and node is None:
-            return value.name, _TIGHT
+        name = self.names.get(value) or (value.name if node is None else None)
+        if name is not None:
+            return name, _TIGHT
         if node is None:
             return f"input {value.type}", _TIGHT
         if node.op is ops.CONSTANT:

@@ -53,6 +53,7 @@ class Apart(Enum):
     SPACE = "they run over different axes"
     EFFECT = "one of them writes into a part of an array"
     OPERAND = "a contraction reads its operands from memory"
+    LOOP = "a loop or a choice reads it from memory"
     GATHERED = "it is read at positions that are data"
     TARGET = "it is the array that is written into"
     PIECES = "it is put together from parts in memory, and read when all are there"

@@ -112,6 +112,8 @@ class _Reasons:
         match reader.op.kind:
             case Kind.CONTRACT:
                 return Apart.OPERAND
+            case Kind.CONTROL:
+                return Apart.LOOP
             case Kind.GATHER:
                 return Apart.GATHERED
             case Kind.SCATTER | Kind.ASSEMBLE:
