@@ -1,4 +1,4 @@
-"""Rebuilding functions, and making nodes."""
+"""Copies of functions, and making nodes."""
 
 import numpy as np
 import pytest
@@ -6,18 +6,12 @@ import pytest
 from ir.op_cases import closed
 from symc.ir import ops, term
 from symc.ir.build import apply, check_type, parameter, placed_at
-from symc.ir.core import Constraint, Function, Node, Value, reachable
+from symc.ir.core import Constraint, Function, reachable
 from symc.ir.dims import symbol
 from symc.ir.errors import DTypeError, OpContractError, ShapeError, SymcOverflowError
 from symc.ir.evaluate import evaluate
 from symc.ir.locations import UNKNOWN, Location
-from symc.ir.rewriter import (
-    MOST_LOCATIONS,
-    merged_locations,
-    rewrite,
-    spliced,
-    substituted,
-)
+from symc.ir.rewriter import MOST_LOCATIONS, merged_locations, spliced
 from symc.ir.specialise import specialise
 from symc.ir.types import F32, F64, I32, TensorType
 from symc.ir.verify import verify
@@ -33,59 +27,6 @@ def function() -> Function:
         called = apply(ops.CALL, ((t * t).value,), {"name": "g"}, regions=(inner,))
         result = term.Term(called.results[0]) + t
     return closed([x], [result.value, (t * t).value])
-
-
-def doubled(node: Node) -> list[Value] | None:
-    """x + x becomes 2 * x."""
-    if node.op is ops.ADD and node.operands[0] is node.operands[1]:
-        return [(2.0 * term.Term(node.operands[0])).value]
-    return None
-
-
-def test_nothing_changed_is_the_same_object() -> None:
-    f = function()
-    assert rewrite(f, lambda node: None) is f
-    assert rewrite(f, lambda node: node.results) is f
-    assert substituted(f, {}) is f
-
-
-def test_rewriting_reaches_regions_and_keeps_the_rest() -> None:
-    f = function()
-    g = rewrite(f, doubled)
-    verify(g)
-    assert g is not f
-    assert g.params == f.params
-    (call,) = [node for node in g.nodes if node.regions]
-    assert [node.op for node in call.regions[0].nodes] == [ops.CONSTANT, ops.BROADCAST, ops.MUL]
-    assert all(node.locations == PLACE for node in call.regions[0].nodes)
-    kept = [node for node in f.nodes if node.op is ops.MUL]
-    assert kept == [node for node in g.nodes if node.op is ops.MUL]
-    data = [np.arange(4.0)]
-    for got, expected in zip(evaluate(g, data), evaluate(f, data), strict=True):
-        np.testing.assert_array_equal(got, expected)
-    verify(f)
-
-
-def test_replacements_are_used_downstream() -> None:
-    x = parameter("x", F64, (4,))
-    t = term.Term(x)
-    a = t + t
-    b = a * t
-    f = closed([x], [b.value, a.value])
-    g = rewrite(f, doubled)
-    verify(g)
-    assert [node.op for node in g.nodes] == [ops.CONSTANT, ops.BROADCAST, ops.MUL, ops.MUL]
-    assert g.results[1] is g.nodes[2].results[0]
-    h = substituted(f, {a.value: x})
-    verify(h)
-    np.testing.assert_array_equal(evaluate(h, [np.array([1.0, 2, 3, 4])])[0], [1, 4, 9, 16])
-
-
-def test_a_replacement_must_have_the_type() -> None:
-    f = function()
-    other = parameter("y", F64, (5,))
-    with pytest.raises(OpContractError, match=r"model\.py:5"):
-        rewrite(f, lambda node: [other] if node.op is ops.MUL else None)
 
 
 def test_splicing_copies() -> None:

@@ -17,10 +17,10 @@ from symc.ir.errors import OpContractError
 from symc.ir.evaluate import evaluate
 from symc.ir.locations import Location
 from symc.ir.parse import parse_function
-from symc.ir.rewriter import rewrite
 from symc.ir.text import print_function
 from symc.ir.types import F64
 from symc.ir.verify import verify
+from symc.passes.sweep import Sweep
 
 LENGTH = 100_000
 
@@ -60,7 +60,7 @@ def test_long_chains(few_frames: None) -> None:
     again = parse_function(text)
     assert print_function(again, locations=True) == text
     np.testing.assert_array_equal(evaluate(again, data)[0], expected)
-    shorter = rewrite(function, negation_free)
+    shorter = Sweep(function).run(negation_free)
     assert len(shorter.nodes) == LENGTH - LENGTH // 8
     freed = weakref.ref(function.nodes[LENGTH // 2].results[0])
     del function, shorter

@@ -19,8 +19,7 @@ from symc.ir.nest import ContractStage, Gather, Load, MapStage, Nest, Store
 from symc.ir.ops.contract import chain
 from symc.ir.ops.record import EvaluateContext
 from symc.ir.ops.reduce import combine_tree
-from symc.ir.program import Buffer, BufferKind, Copy, Kernel, Program, SizeOp
-from symc.passes.buffers_check import evaluate_sizes
+from symc.ir.program import Buffer, BufferKind, Copy, Kernel, Program, SizeOp, size_table
 from symc.passes.plan import Plan
 
 Dims = dict[str, int]
@@ -52,7 +51,7 @@ class Machine:
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         program = self.program
         dims = _bind(program, inputs, states)
-        sizes = evaluate_sizes(program, dims)
+        sizes = size_table(program, dims)
         arena = self.random.integers(0, 255, sizes[program.arena] + 64, dtype=np.uint8)
         state = [np.array(array, order="C") for array in states]
         staged: dict[int, np.ndarray] = {}

@@ -18,7 +18,7 @@ from typing import Final
 from symc.codegen_llvm.abi import CANCELLED, CTX_PARALLEL_FOR, TRAPPED, KernelEmitter
 from symc.codegen_llvm.contract.size import as_reg
 from symc.codegen_llvm.text import Reg
-from symc.ir.dims import Size, maximum, minimum, symbol
+from symc.ir.dims import Size, maximum, symbol
 from symc.ir.errors import CompileError, message
 from symc.ir.program import (
     Buffer,
@@ -28,8 +28,7 @@ from symc.ir.program import (
     Jump,
     Kernel,
     Program,
-    SizeExpr,
-    SizeOp,
+    size_table,
 )
 
 SHARED_NS: Final = 30_000  # a kernel of a step above this is offered to other threads
@@ -47,44 +46,13 @@ class Places:
     arena: Reg | None
 
 
-def sizes_of(program: Program) -> list[Size]:
-    """The size table as sizes over the names of the program's dims."""
-    found: list[Size] = []
-    for entry in program.sizes:
-        found.append(_size(entry, found, program.dims))
-    return found
-
-
-def _size(entry: SizeExpr, known: Sequence[Size], dims: Sequence[str]) -> Size:
-    if entry.op is SizeOp.CONST:
-        return entry.a
-    if entry.op is SizeOp.DIM:
-        return symbol(dims[entry.a])
-    a, b = known[entry.a], known[entry.b]
-    match entry.op:
-        case SizeOp.ADD:
-            return a + b
-        case SizeOp.SUB:
-            return a - b
-        case SizeOp.MUL:
-            return a * b
-        case SizeOp.FLOORDIV:
-            return a // b
-        case SizeOp.MOD:
-            return a % b
-        case SizeOp.MIN:
-            return minimum(a, b)
-        case _:
-            return maximum(a, b)
-
-
 class Runner:
     """Writes one run of a body's program into a kernel."""
 
     def __init__(self, k: KernelEmitter, program: Program, name: str) -> None:
         self._k = k
         self._program = program
-        self._sizes = sizes_of(program)
+        self._sizes = size_table(program, {name: symbol(name) for name in program.dims})
         self._name = name
         self._constants: dict[int, Reg] = {}
         self._dims: dict[int, Reg] = {}

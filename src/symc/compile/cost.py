@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from symc.ir import ops
-from symc.ir.dims import Size, maximum, minimum, size_product, substitute, symbol
+from symc.ir.dims import Size, size_product, substitute, symbol
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
 from symc.ir.nest import ContractStage, MapStage, Nest, Stage
 from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
-from symc.ir.program import Program, SizeExpr, SizeOp
+from symc.ir.program import Program, size_table
 from symc.passes.plan import Control, Plan, Step
 
 
@@ -52,7 +52,8 @@ def cost(plan: Plan, program: Program, dims: Mapping[str, int]) -> Cost:
             )
         )
     flops, moved = _spent(plan)
-    return Cost(flops, moved, _evaluated(program)[program.arena]).at(dims)
+    names = {name: symbol(name) for name in program.dims}
+    return Cost(flops, moved, size_table(program, names)[program.arena]).at(dims)
 
 
 def _spent(plan: Plan) -> tuple[Size, Size]:
@@ -92,34 +93,3 @@ def _flops(nest: Nest, stage: Stage) -> Size:
         case ContractStage(batch=batch, m=m, n=n, k=k):
             points = size_product((*nest.outer, *batch, *m, *n))
             return points * (size_product(k) * 2 + arithmetic)
-
-
-def _evaluated(program: Program) -> list[Size]:
-    """The size table as expressions of the dims."""
-    found: list[Size] = []
-    for entry in program.sizes:
-        found.append(_size(entry, found, program.dims))
-    return found
-
-
-def _size(entry: SizeExpr, known: list[Size], dims: tuple[str, ...]) -> Size:
-    if entry.op is SizeOp.CONST:
-        return entry.a
-    if entry.op is SizeOp.DIM:
-        return symbol(dims[entry.a])
-    a, b = known[entry.a], known[entry.b]
-    match entry.op:
-        case SizeOp.ADD:
-            return a + b
-        case SizeOp.SUB:
-            return a - b
-        case SizeOp.MUL:
-            return a * b
-        case SizeOp.FLOORDIV:
-            return a // b
-        case SizeOp.MOD:
-            return a % b
-        case SizeOp.MIN:
-            return minimum(a, b)
-        case _:
-            return maximum(a, b)

@@ -21,8 +21,7 @@ from symc.ir.evaluate import bind
 from symc.ir.evaluate_nest import evaluate_nest
 from symc.ir.launch import Launches
 from symc.ir.nest import Nest
-from symc.ir.program import Buffer, BufferKind, Copy, Kernel, Program
-from symc.passes.buffers_check import evaluate_sizes
+from symc.ir.program import Buffer, BufferKind, Copy, Kernel, Program, size_table
 from symc.passes.plan import Plan, Step
 
 _GARBAGE: Final = 0xA5
@@ -134,7 +133,7 @@ class _Memory:
     def __init__(self, program: Program, arrays: Sequence[Array], dims: Mapping[str, int]) -> None:
         self.program = program
         self.dims = dims
-        self.sizes = evaluate_sizes(program, dims)
+        self.sizes = size_table(program, dims)
         self.arena = np.full(self.sizes[program.arena], _GARBAGE, np.uint8)
         count = len(program.inputs)
         self.inputs = [np.array(array, order="C") for array in arrays[:count]]

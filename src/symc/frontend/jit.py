@@ -128,11 +128,12 @@ class Jit(Inspectable):
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickled by name where it stands under it, else with the Python function; traced again."""
+        name: str = getattr(self, "__qualname__", "")
         found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
+        for part in name.split("."):
             found = getattr(found, part, None)
         if found is self:
-            return self.__qualname__
+            return name
         choices = self._signature.choices
         return _restored, (self.fn, choices, self.options, bool(self.trust_input))
 

@@ -15,10 +15,15 @@ Invariants (checked by `cpp/runtime/program.cpp` at load):
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final, overload
 
 import numpy as np
+
+from symc.ir.dims import Size, floordiv, maximum, minimum, mod
 
 
 class SizeOp(IntEnum):
@@ -189,3 +194,35 @@ class Program:
     arena: int
     code: tuple[Instruction, ...]
     locations: tuple[str, ...]
+
+
+_COMPUTED: Final[dict[SizeOp, Callable[[Size, Size], Size]]] = {
+    SizeOp.ADD: operator.add,
+    SizeOp.SUB: operator.sub,
+    SizeOp.MUL: operator.mul,
+    SizeOp.FLOORDIV: floordiv,
+    SizeOp.MOD: mod,
+    SizeOp.MIN: minimum,
+    SizeOp.MAX: maximum,
+}
+
+
+@overload
+def size_table(program: Program, dims: Mapping[str, int]) -> tuple[int, ...]: ...
+@overload
+def size_table(program: Program, dims: Mapping[str, Size]) -> tuple[Size, ...]: ...
+def size_table(program: Program, dims: Mapping[str, Size]) -> tuple[Size, ...]:
+    """The values of the size table: numbers, or expressions where `dims` has expressions.
+
+    KeyError for a dim that is not given, ZeroDivisionError as in Python.
+    """
+    found: list[Size] = []
+    for entry in program.sizes:
+        match entry.op:
+            case SizeOp.CONST:
+                found.append(entry.a)
+            case SizeOp.DIM:
+                found.append(dims[program.dims[entry.a]])
+            case _:
+                found.append(_COMPUTED[entry.op](found[entry.a], found[entry.b]))
+    return tuple(found)

@@ -1,70 +1,22 @@
-"""Rebuilding functions.
+"""Copies of nodes and functions, over other operands.
 
-before: a function, and what to put in place of some of its nodes.  after: a new function, or the
-same object when nothing changed.
-
-Invariants: nodes stay in program order; nodes that became unused stay (removing them is a pass of
-its own); new nodes carry the locations of the node that they replace.
+before: nodes or a function, and what to read in place of some values.  after: new ones that carry
+the locations of those that they are made from.  Replacing nodes of a function is `passes/sweep.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from symc.ir.build import apply, placed_at
+from symc.ir.build import apply
 from symc.ir.core import Function, Locations, Node, Value, reachable
 from symc.ir.errors import OpContractError, message
 from symc.ir.locations import UNKNOWN
 
-# The node with its new operands -> values in place of its results, or None to keep it.
-Replace = Callable[[Node], Sequence[Value] | None]
-
 MOST_LOCATIONS = 8
 NOTHING: Final[Mapping[Value, Value]] = MappingProxyType({})
-
-
-def rewrite(function: Function, replace: Replace) -> Function:
-    """Offer every node to `replace`, in program order, regions first.
-
-    `replace` may build nodes from the operands of the node that it is given; they are placed before
-    whatever used the results.  Values in place must have the types of the results.
-    """
-    changed = False
-    values: dict[Value, Value] = {}
-    placed: dict[Node, None] = {}
-    for node in function.nodes:
-        regions = tuple(rewrite(region, replace) for region in node.regions)
-        now = remake(node, [values.get(x, x) for x in node.operands], regions)
-        with placed_at(node.locations):
-            instead = replace(now)
-        results = now.results if instead is None else tuple(instead)
-        _check_types(node, results)
-        if instead is None:
-            placed[now] = None
-        else:
-            place_new(results, placed)
-        if results != node.results:
-            changed = True
-            values.update(zip(node.results, results, strict=True))
-    if not changed:
-        return function
-    results = tuple(values.get(result, result) for result in function.results)
-    return Function(function.name, function.params, tuple(placed), results, function.constraints)
-
-
-def _check_types(node: Node, results: Sequence[Value]) -> None:
-    got, expected = [x.type for x in results], [x.type for x in node.results]
-    if got != expected:
-        raise OpContractError(
-            message(
-                f"replacement of {node.op.name}",
-                got=got,
-                expected=expected,
-                where=node.locations[0],
-            )
-        )
 
 
 def place_new(results: Iterable[Value], placed: dict[Node, None]) -> None:
@@ -88,18 +40,6 @@ def remake(node: Node, operands: Sequence[Value], regions: tuple[Function, ...])
     for old, new in zip(node.results, made.results, strict=True):
         new.name = old.name
     return made
-
-
-def substituted(function: Function, instead: Mapping[Value, Value]) -> Function:
-    """`function` with results of nodes replaced by values that are available before their uses."""
-    return rewrite(
-        function,
-        lambda node: (
-            [instead.get(x, x) for x in node.results]
-            if any(x in instead for x in node.results)
-            else None
-        ),
-    )
 
 
 def spliced(

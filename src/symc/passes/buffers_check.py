@@ -17,7 +17,7 @@ from typing import NoReturn
 from symc.ir.core import Value
 from symc.ir.errors import CompileError, message
 from symc.ir.launch import Launches
-from symc.ir.program import BufferKind, Commit, Copy, Kernel, Program, SizeOp
+from symc.ir.program import BufferKind, Commit, Copy, Kernel, Program, size_table
 from symc.passes.buffers_arena import ALIGN
 from symc.passes.plan import Plan, Step
 
@@ -35,7 +35,7 @@ class _Check:
     def __init__(self, program: Program, plan: Plan, dims: Mapping[str, int]) -> None:
         self._program = program
         self._plan = plan
-        self._sizes = evaluate_sizes(program, dims)
+        self._sizes = size_table(program, dims)
         self._holds: dict[int, Value] = {}
         self._committed = False
         self._at = -1
@@ -175,37 +175,3 @@ class _Check:
         )
         if made_here or value in self._plan.function.params:
             self._read(buffer, value)
-
-
-def evaluate_sizes(program: Program, dims: Mapping[str, int]) -> list[int]:
-    """The values of the size table."""
-    found: list[int] = []
-    for expr in program.sizes:
-        match expr.op:
-            case SizeOp.CONST:
-                found.append(expr.a)
-            case SizeOp.DIM:
-                found.append(dims[program.dims[expr.a]])
-            case _:
-                found.append(_computed(expr.op, found[expr.a], found[expr.b]))
-    return found
-
-
-def _computed(op: SizeOp, a: int, b: int) -> int:
-    match op:
-        case SizeOp.ADD:
-            return a + b
-        case SizeOp.SUB:
-            return a - b
-        case SizeOp.MUL:
-            return a * b
-        case SizeOp.FLOORDIV:
-            return a // b
-        case SizeOp.MOD:
-            return a % b
-        case SizeOp.MIN:
-            return min(a, b)
-        case SizeOp.MAX:
-            return max(a, b)
-        case SizeOp.CONST | SizeOp.DIM:
-            raise CompileError(message("size table", got=op.name, expected="an operation"))

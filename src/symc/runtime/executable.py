@@ -16,7 +16,7 @@ import numpy as np
 
 from symc._runtime import Callable, Executable, Prepared, State, Tree
 from symc.ir.errors import DTypeError, ShapeError, message
-from symc.ir.program import Accept, Input, Program, SizeExpr, SizeOp
+from symc.ir.program import Accept, Input, Program, SizeOp, size_table
 from symc.runtime.encode import encode
 
 __all__ = [
@@ -96,32 +96,6 @@ def check(program: Program, args: Sequence[object], states: Sequence[State] = ()
     _check_sizes(program, shapes, dims)
 
 
-def sizes_of(program: Program, dims: dict[int, int]) -> list[int]:
-    """The size table for the given dims, in exact integers; ZeroDivisionError as Python's."""
-    values: list[int] = []
-    for expr in program.sizes:
-        values.append(_size(expr, values, dims))
-    return values
-
-
-def _size(expr: SizeExpr, values: list[int], dims: dict[int, int]) -> int:
-    if expr.op is SizeOp.CONST:
-        return expr.a
-    if expr.op is SizeOp.DIM:
-        return dims[expr.a]
-    a, b = values[expr.a], values[expr.b]
-    results = {
-        SizeOp.ADD: lambda: a + b,
-        SizeOp.SUB: lambda: a - b,
-        SizeOp.MUL: lambda: a * b,
-        SizeOp.FLOORDIV: lambda: a // b,
-        SizeOp.MOD: lambda: a % b,
-        SizeOp.MIN: lambda: min(a, b),
-        SizeOp.MAX: lambda: max(a, b),
-    }
-    return results[expr.op]()
-
-
 def _check_type(program: Program, item: Input, array: np.ndarray) -> None:
     if array.dtype.newbyteorder("=") != item.dtype or not item.accept & Accept.ARRAY:
         subject = f"{program.name}: dtype of input {item.name}"
@@ -178,7 +152,7 @@ def _check_sizes(
     program: Program, shapes: Sequence[_Shaped], dims: dict[int, tuple[int, str]]
 ) -> None:
     """ShapeError for computed axes and constraints."""
-    values = sizes_of(program, {dim: size for dim, (size, _) in dims.items()})
+    values = size_table(program, {program.dims[d]: size for d, (size, _) in dims.items()})
     named = ", ".join(f"{program.dims[d]} = {size}" for d, (size, _) in sorted(dims.items()))
     for name, entries, shape in shapes:
         for axis, (entry, size) in enumerate(zip(entries, shape, strict=True)):
