@@ -171,7 +171,7 @@ class Growing:
             folded = (size_product(shape[:2]), *shape[2:]) if rank >= 2 else (*shape, 1)
             return draw.choose((folded, (1, *shape), shape)), {"shape": shape}
         if op is ops.PERMUTE:
-            axes = draw.permutation(rank) if draw.flip() else tuple(range(rank))
+            axes = draw.permutation(rank)
             under = tuple(shape[axes.index(axis)] for axis in range(rank))
             return under, {"axes": axes}
         if op is ops.BROADCAST:

@@ -15,11 +15,18 @@ from symc.ir.core import Function
 from symc.ir.options import Options
 from symc.passes.pattern import RuleSet
 from symc.passes.rewrite import Fired, rewrite
-from symc.passes.stability_pointwise import EXPONENTIALS, LOGS, POWERS, SIGMOIDS, SOFTPLUSES
+from symc.passes.stability_pointwise import (
+    EXPONENTIALS,
+    LOGS,
+    POWERS,
+    SIGMOIDS,
+    SIGNS,
+    SOFTPLUSES,
+)
 from symc.passes.stability_sums import GROWING, SUMS
 
 RULES = RuleSet(
-    (*SUMS, *LOGS, *GROWING, *EXPONENTIALS, *SIGMOIDS, *SOFTPLUSES, *POWERS),
+    (*SUMS, *LOGS, *GROWING, *EXPONENTIALS, *SIGMOIDS, *SOFTPLUSES, *SIGNS, *POWERS),
     through=True,
 )
 
