@@ -163,6 +163,50 @@ def test_indexing_and_statements():
     close(rows, want)
 
 
+def test_lanes_that_do_not_run_a_branch_or_a_step_do_not_trap():
+    x = RNG.random((3, 4))
+    i, taken = np.array([1, 9, -7]), np.array([True, False, False])
+
+    def pick(x, i, taken):
+        return sc.cond(taken, lambda x, i: x[i], lambda x, i: -x[0], x, i)
+
+    want = np.where(taken, x[:, 1], -x[:, 0])
+    for f in (sc.vmap(pick), sc.jit(sc.vmap(pick))):
+        same(f(x, i, taken), want)
+        same(f(x, i, np.zeros(3, bool)), -x[:, 0])
+        with pytest.raises(sc.SymcIndexError, match="out of range"):
+            f(x, i, ~taken)
+    slopes = sc.vmap(sc.grad(lambda x, i, t: sc.sum(pick(x, i, t) ** 2.0)))(x, i, taken)
+    close(slopes[0], [0, 2 * x[0, 1], 0, 0])
+    close(slopes[1], [2 * x[1, 0], 0, 0, 0])
+    close(sc.grad(lambda x: sc.sum(sc.vmap(pick)(x, i, taken) ** 2.0))(x), slopes)
+
+    def inside_a_loop(x, i, taken):
+        step = lambda c, _: (sc.cond(taken, lambda c: c + x[i], lambda c: c - 1.0, c), None)  # noqa: E731
+        return sc.scan(step, 0.0, length=3)[0]
+
+    close(sc.vmap(inside_a_loop)(x, i, taken), [3 * x[0, 1], -3, -3])
+
+    def total(x, n):
+        """The sum of the first n elements; a step after the last would read beyond the end."""
+        more = lambda c: c[0] < n  # noqa: E731
+        return sc.while_loop(more, lambda c: (c[0] + 1, c[1] + x[c[0]]), (0, 0.0))[1]
+
+    n = np.array([4, 1, 0])
+    close(sc.vmap(total)(x, n), [x[k, :m].sum() for k, m in enumerate(n)])
+    with pytest.raises(sc.SymcIndexError):
+        sc.vmap(total)(x, np.array([1, 5, 0]))
+    chosen = sc.vmap(lambda k, x, i: sc.switch(k, [lambda x, i: x[i], lambda x, i: x[i - 5]], x, i))
+    close(chosen(np.array([0, 1, 1]), x, np.array([3, 8, 5])), [x[0, 3], x[1, 3], x[2, 0]])
+
+    def shared(t, v, row, j):
+        return sc.cond(t, lambda v, row, j: row[j] + v, lambda v, row, j: v, v, row, j)
+
+    batched = sc.vmap(shared, in_axes=(0, 0, None, None))
+    close(batched(np.zeros(3, bool), x[:, 0], x[0], 7), x[:, 0])
+    close(batched(taken, x[:, 0], x[0], 2), x[:, 0] + taken * x[0, 2])
+
+
 def test_dtypes_and_weak_numbers():
     x = np.arange(3, dtype=np.float32)
     out = sc.vmap(lambda v, s: v * s, in_axes=(0, None))(x, 2.0)

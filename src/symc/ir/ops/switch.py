@@ -14,9 +14,10 @@ import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops import regions
+from symc.ir.ops.masked import may_trap, of_lanes, some
 from symc.ir.ops.record import (
     Arrays,
     BatchContext,
@@ -149,8 +150,13 @@ def _batched(
         made = apply(node.op, values, node.attrs, regions=batched)
         pairs = zip(made.results, forced, strict=True)
         return [(term.Term(result), 0 if mark else None) for result, mark in pairs]
-    rows = [spliced(region, [x.value for x in moved]) for region in batched]
     number = operands[0]
+    rows = [
+        _masked_branch(node, region, _taken(number, i, len(batched)), moved, marks)
+        if may_trap(region)
+        else spliced(region, [x.value for x in moved])
+        for i, region in enumerate(batched)
+    ]
     chosen = [term.Term(value) for value in rows[-1]]
     for i in reversed(range(len(rows) - 1)):
         chosen = [
@@ -158,6 +164,25 @@ def _batched(
             for new, old in zip(rows[i], chosen, strict=True)
         ]
     return [(x, 0) for x in chosen]
+
+
+def _masked_branch(
+    node: Node, region: Function, mask: Term, operands: Sequence[Term], marks: Sequence[bool]
+) -> Sequence[Value]:
+    """A batched branch on the lanes that take it; not run when none does."""
+    params = fresh(region)
+    zeros = [term.zeros(result.type).value for result in region.results]
+    nodes, _ = reachable(zeros)
+    nothing = Function("nothing", tuple(params), tuple(nodes), tuple(zeros))
+    given = [some(mask), *of_lanes(mask, operands, marks)]
+    return apply(node.op, [x.value for x in given], node.attrs, regions=(nothing, region)).results
+
+
+def _taken(number: Term, branch: int, branches: int) -> Term:
+    """The lanes that take a branch and no other."""
+    if branch == 0:
+        return number.le(0)
+    return number.ge(branch) if branch == branches - 1 else number.eq(branch)
 
 
 def _lanes(number: Term, branch: int) -> Term:

@@ -17,6 +17,7 @@ from symc.ir.build import apply
 from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
 from symc.ir.errors import DomainError, ShapeError, UnsupportedError, message
 from symc.ir.ops import regions
+from symc.ir.ops.masked import may_trap, of_lanes
 from symc.ir.ops.record import (
     Arrays,
     BatchContext,
@@ -163,7 +164,7 @@ def _batched(
         for x, axis, mark in zip(operands, axes, marks, strict=True)
     ]
     if tested[0]:
-        test, step = _masked(test, step, first)
+        test, step = _masked(test, step, first, marks)
     made = apply(node.op, moved, node.attrs, regions=(test, step))
     pairs = zip(made.results, marks[first:], strict=True)
     return [(term.Term(result), 0 if mark else None) for result, mark in pairs]
@@ -177,7 +178,9 @@ def _placed(x: Term, axis: int | None, mark: bool, size: object) -> Term:
     return x.broadcast((size, *x.shape), range(1, x.rank + 1))  # type: ignore[arg-type]
 
 
-def _masked(test: Function, step: Function, first: int) -> tuple[Function, Function]:
+def _masked(
+    test: Function, step: Function, first: int, marks: Sequence[bool]
+) -> tuple[Function, Function]:
     """Any lane goes on; lanes that do not keep their values."""
     since = nodes_so_far()
     params = fresh(test)
@@ -187,7 +190,10 @@ def _masked(test: Function, step: Function, first: int) -> tuple[Function, Funct
     since = nodes_so_far()
     params = fresh(step)
     (going,) = spliced(test, params)
-    changed = spliced(step, params)
+    given = [term.Term(param) for param in params]
+    if may_trap(step):
+        given = of_lanes(term.Term(going), given, marks)
+    changed = spliced(step, [x.value for x in given])
     kept = []
     for old, new in zip(params[first:], changed, strict=True):
         mask = term.Term(going).broadcast(new.type.shape, (0,))
