@@ -16,7 +16,7 @@ from symc.ir.options import Options
 from symc.ir.term import Term
 from symc.ir.types import is_float
 from symc.passes import algebra_arithmetic, algebra_dots, algebra_reductions, algebra_views
-from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
+from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet, scalar_constant
 from symc.passes.rewrite import Fired, rewrite
 
 X = Hole("x")
@@ -99,6 +99,11 @@ def _is_whole_slice(m: Match) -> bool:
     return _same_type(m) and all(s == 0 for s in starts) and all(s == 1 for s in steps)
 
 
+def _knows(node: Node) -> bool:
+    """Whether the condition of a selection is a constant."""
+    return scalar_constant(node.operands[0]) is not None
+
+
 def _is_identity_broadcast(m: Match) -> bool:
     return _same_type(m) and _is_identity_permutation(m)
 
@@ -139,8 +144,8 @@ RULES = RuleSet(
         Rule("max_self", _binary(ops.MAXIMUM, X, X), _x),
         Rule("min_self", _binary(ops.MINIMUM, X, X), _x),
         Rule("where_same", Apply(ops.WHERE, (C, X, X)), _x),
-        Rule("where_true", Apply(ops.WHERE, (Const(1), X, Y)), _x),
-        Rule("where_false", Apply(ops.WHERE, (Const(0), Y, X)), _x),
+        Rule("where_true", Apply(ops.WHERE, (Const(1), X, Y), attrs=_knows), _x),
+        Rule("where_false", Apply(ops.WHERE, (Const(0), Y, X), attrs=_knows), _x),
         Rule("cast_same", Apply(ops.CAST, (X,)), _x, guard=_same_type),
         Rule("broadcast_same", Apply(ops.BROADCAST, (X,)), _x, guard=_is_identity_broadcast),
         Rule("reshape_same", Apply(ops.RESHAPE, (X,)), _x, guard=_same_type),

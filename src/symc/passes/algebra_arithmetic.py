@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from symc.ir import ops, term
+from symc.ir.core import Node, Value
 from symc.ir.ops.attributes import dtype
 from symc.ir.ops.record import Op
 from symc.ir.term import Term
@@ -195,6 +196,21 @@ def _x(m: Match) -> Term:
 
 def _swap(m: Match) -> Term:
     return m.make(ops.WHERE, m["c"], m["y"], m["x"])
+
+
+def _is_where(value: Value) -> bool:
+    return value.node is not None and value.node.op is ops.WHERE
+
+
+# Asked before the search for a match: selections are many, and few are nested.
+
+
+def _selects_first(node: Node) -> bool:
+    return _is_where(node.operands[1])
+
+
+def _selects_second(node: Node) -> bool:
+    return _is_where(node.operands[2])
 
 
 _NEGATED: Final = ((ops.LT, ops.GE), (ops.LE, ops.GT), (ops.GT, ops.LE), (ops.GE, ops.LT))
@@ -461,12 +477,12 @@ RULES = RuleSet(
         ),
         Rule(
             "where_where_true",
-            _apply(ops.WHERE, C, _apply(ops.WHERE, C, X, Y), Z),
+            Apply(ops.WHERE, (C, _apply(ops.WHERE, C, X, Y), Z), attrs=_selects_first),
             lambda m: m.make(ops.WHERE, m["c"], m["x"], m["z"]),
         ),
         Rule(
             "where_where_false",
-            _apply(ops.WHERE, C, X, _apply(ops.WHERE, C, Y, Z)),
+            Apply(ops.WHERE, (C, X, _apply(ops.WHERE, C, Y, Z)), attrs=_selects_second),
             lambda m: m.make(ops.WHERE, m["c"], m["x"], m["z"]),
         ),
     )
