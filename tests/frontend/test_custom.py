@@ -482,3 +482,26 @@ def test_misuse() -> None:
 
     with pytest.raises(sc.DTypeError, match="keyword-only"):
         sc.jit(lambda x: f(x, k=2.0))(X)
+
+
+def test_in_loops_and_branches_and_around_them() -> None:
+    x, xs = np.array([0.3, -1.0]), np.linspace(0.0, 1.0, 10).reshape(5, 2)
+    once = sc.custom_vjp(sc.sin)
+    once.defvjp(lambda x: (once(x), x), lambda x, ct: (ct * sc.cos(x),))
+    twice = sc.custom_jvp(sc.sin)
+    twice.defjvp(lambda p, t: (twice(p[0]), t[0] * sc.cos(p[0])))
+
+    def loss(f: Any) -> Any:
+        def run(carry: Any, xs: Any) -> Any:
+            last, ys = sc.scan(lambda c, x: (f(c * x) + c, f(c)), carry, xs)
+            return sc.sum(last) + sc.sum(ys) + sc.sum(sc.cond(carry[0] > 0, f, sc.exp, carry))
+
+        return run
+
+    want = sc.jit(sc.grad(loss(sc.sin), (0, 1)))(x, xs)
+    for f in (once, sc.checkpoint(twice)):
+        got = sc.jit(sc.grad(loss(f), (0, 1)))(x, xs)
+        for left, right in zip(got, want, strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-14)
+    again = sc.grad(sc.checkpoint(loss(twice)))(x, xs)
+    np.testing.assert_allclose(again, want[0], rtol=1e-14)

@@ -41,6 +41,7 @@ class _Custom(Generic[F]):
         self.fun = fun
         self.title = title_of(fun)
         self._nondiff = tuple(nondiff_argnums)
+        self._signature = _signature(fun)
         self._jvp: Callable[..., Any] | None = None
         update_wrapper(self, fun)
 
@@ -100,7 +101,9 @@ class _Custom(Generic[F]):
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """All arguments by position, defaults filled in; TypeError as for the function itself."""
-        bound = inspect.signature(self.fun).bind(*args, **kwargs)
+        if self._signature is None and not kwargs:
+            return args
+        bound = (self._signature or inspect.signature(self.fun)).bind(*args, **kwargs)
         bound.apply_defaults()
         if bound.kwargs:
             raise DTypeError(
@@ -232,6 +235,14 @@ def custom_vjp(fun: Callable[..., Any] | None = None, nondiff_argnums: Sequence[
     if fun is None:
         return lambda function: CustomVjp(function, nondiff_argnums)
     return CustomVjp(fun, nondiff_argnums)
+
+
+def _signature(fun: Callable[..., Any]) -> inspect.Signature | None:
+    """The parameters of a function; None for one that does not tell."""
+    try:
+        return inspect.signature(fun)
+    except (TypeError, ValueError):
+        return None
 
 
 def _lifted(leaf: Any, title: str) -> Operand:
