@@ -58,7 +58,7 @@ class Expr:
             )
         return self._operand
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> tuple[Any, ...]:
         raise protocols.no_pickle(self)
 
     def __copy__(self, _: object = None) -> Expr:

@@ -94,7 +94,7 @@ class _Mark:
         self.number = number
 
 
-_PLAIN: Final = {tuple: Node.TUPLE, list: Node.LIST}
+_PLAIN: Final[dict[type, Node]] = {tuple: Node.TUPLE, list: Node.LIST}
 
 
 def is_flat(structure: Structure) -> bool:
