@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symc as sc
+from symc.frontend import jacobians
 
 HERE = r"(.|\n)*test_transforms_jacobians.py:\d+"
 RNG = np.random.default_rng(3)
@@ -87,10 +88,21 @@ def test_the_cheaper_mode_is_taken():
         sizes = {part for text in contractions(f) for part in text.split()}
         assert sizes & {f"m={few}", f"n={few}"}, sizes
         assert not sizes & {f"m={w.size}", f"n={w.size}"}
-    # On arrays the sizes of the call decide, though the program has symbolic ones.
-    for w in (tall, wide):
-        x = RNG.normal(size=w.shape[1])
+
+
+def test_on_arrays_the_sizes_of_the_call_decide(monkeypatch):
+    """Though the program that is made for them has symbolic ones."""
+    taken = []
+    for name in ("forward_blocks", "reverse_blocks"):
+        mode = getattr(jacobians, name)
+        monkeypatch.setattr(
+            jacobians, name, lambda *args, name=name, mode=mode: taken.append(name) or mode(*args)
+        )
+    for shape, wanted in (((9, 3), "forward_blocks"), ((2, 7), "reverse_blocks")):
+        w, x = RNG.normal(size=shape), RNG.normal(size=shape[1])
+        taken.clear()
         close(sc.jacobian(lambda x, w: w @ x)(x, w), w)
+        assert taken == [wanted]
 
 
 def test_the_other_mode_where_only_that_is_offered():
