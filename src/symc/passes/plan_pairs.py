@@ -3,7 +3,8 @@
 before: `d = g W^T` and `W <- f(W, x^T g)` as two steps.  after: one step whose nest has both
 contractions as stages, the product first, so that W is read once and written once.
 
-Invariants: both stages use the same g; the product has few rows, known now; the update reads
+Invariants: both stages use the same g; the product has few rows, or a number of them that only the
+call knows (one to 1000 rows of symbolic batches were faster than two kernels); the update reads
 nothing that the product writes, and W only where it writes it.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from symc.ir.core import Value
-from symc.ir.dims import size_product
+from symc.ir.dims import Size, size_product
 from symc.ir.nest import ContractStage, Load, Nest, Operand
 from symc.passes.plan import Control, Plan, Step
 from symc.passes.plan_inplace import renumbered_stage
@@ -29,7 +30,7 @@ def pair(plan: Plan, product: Step, update: Step, old: Value) -> Step | None:
     if first is None or second is None or first.batch or second.batch:
         return None
     rows = _rows(plan, product, first, old)
-    if rows is None or not rows <= ROWS or first.order != second.order:
+    if rows is None or (isinstance(rows, int) and rows > ROWS) or first.order != second.order:
         return None
     if not _shares(plan, (product, first), (update, second), old):
         return None
@@ -48,7 +49,7 @@ def _value(plan: Plan, step: Step, operand: int) -> Value | None:
     return None if value is None else plan.root(value)
 
 
-def _rows(plan: Plan, step: Step, stage: ContractStage, weights: Value) -> int | None:
+def _rows(plan: Plan, step: Step, stage: ContractStage, weights: Value) -> Size | None:
     """Rows of the product, when `weights` is one factor, every element once, and nothing else."""
     reads = [i for i in range(len(step.values)) if _value(plan, step, i) is weights]
     if len(reads) != 1 or any(load.operand == reads[0] for load in stage.loads):
@@ -56,8 +57,7 @@ def _rows(plan: Plan, step: Step, stage: ContractStage, weights: Value) -> int |
     sides = [side for side in (stage.lhs, stage.rhs) if side.operand == reads[0]]
     if len(sides) != 1 or not _each_once(step, sides[0]):
         return None
-    rows = size_product(stage.m if sides[0] is stage.rhs else stage.n)
-    return rows if isinstance(rows, int) else None
+    return size_product(stage.m if sides[0] is stage.rhs else stage.n)
 
 
 def _each_once(step: Step, load: Load) -> bool:
