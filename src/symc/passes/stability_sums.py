@@ -29,7 +29,6 @@ from symc.passes.stability_patterns import (
     exp,
     floats,
     log,
-    log1p,
     log_of,
     mul,
     row,
@@ -56,8 +55,7 @@ def _total(x: Pattern, name: str = "total") -> Apply:
 def _log_of_shifted(m: Match, x: Term, axes: tuple[int, ...]) -> Term:
     """log(sum(e^x)) where the largest x is 0 (or all are not finite).
 
-    The ones are taken out of the sum, so that what is far below 1 is not lost beside them: with
-    `count` zeros among x the sum is count (1 + rest / count).
+    The ones are taken out of the sum, so that what is far below 1 is not lost beside them.
     """
     zero = m.make(ops.EQ, x, m.constant(0.0, x))
     raised = m.make(ops.EXP, x)
@@ -67,11 +65,9 @@ def _log_of_shifted(m: Match, x: Term, axes: tuple[int, ...]) -> Term:
 
 
 def _log_of_ones_and_rest(m: Match, count: Term, rest: Term) -> Term:
-    one = m.constant(1.0, count)
-    least = m.make(ops.MAXIMUM, count, one)
-    missing = m.make(ops.SUB, count, least)
-    ratio = m.make(ops.DIV, m.make(ops.ADD, rest, missing), least)
-    return m.make(ops.ADD, m.make(ops.LOG, least), m.make(ops.LOG1P, ratio))
+    """log(count + rest), where a count of 1 does not drown the rest."""
+    beside = m.make(ops.SUB, count, m.constant(1.0, count))
+    return m.make(ops.LOG1P, m.make(ops.ADD, rest, beside))
 
 
 def _wide(m: Match, x: Term) -> Term:
@@ -227,12 +223,7 @@ def _first_grows(m: Match) -> bool:
 
 
 _S, _W, _MASK = Hole("s"), Hole("w"), Hole("mask")
-_REST = Either(
-    (
-        Apply(ops.LOG, (Hole("l"),), name="r"),
-        Apply(ops.ADD, (log(Hole("l")), log1p(Hole("k"))), name="r"),
-    )
-)
+_REST = Either((Apply(ops.LOG, (Hole("l"),), name="r"), Apply(ops.LOG1P, (Hole("l"),), name="r")))
 
 SUMS: Final[tuple[Rule, ...]] = (
     row(
