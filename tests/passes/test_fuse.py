@@ -201,7 +201,7 @@ def test_a_computed_operand_is_stored_once(rng: np.random.Generator) -> None:
         ((7, 6, 4), 1, 5),
         ((7, 6, 4), 5, 8),
         ((7, 6, 4), 100, 9),
-        ((7, 6, 4), N, 9),
+        ((7, 6, 4), N, 8),
         ((7, 6, 5, 3, 4), 1, 9),
         ((7, 6, 5, 3, 4), 5, 14),
     ],
