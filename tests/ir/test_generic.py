@@ -6,11 +6,14 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
+from fuzz.generate import generate
 from passes.programs import N, dot, entry_of, function, given, softmax, training_step
+from passes.run_program import plain_launches
 from symc.codegen_llvm import compile_nests
 from symc.ir import ops
 from symc.ir.core import Constraint, Function
@@ -19,6 +22,7 @@ from symc.ir.errors import ParseError
 from symc.ir.generic_nest import nest_text, nests_text
 from symc.ir.generic_program import program_text
 from symc.ir.locations import UNKNOWN, Location
+from symc.ir.options import Options
 from symc.ir.parse import parse_function
 from symc.ir.parse_nest import parse_nest, parse_nests
 from symc.ir.parse_program import parse_program
@@ -28,7 +32,7 @@ from symc.ir.text import print_function
 from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
 from symc.ir.types import BOOL, F32, I64
-from symc.passes import buffers, plan_build
+from symc.passes import MEANING, OPTIMISING, buffers, plan_build, run_passes
 from symc.passes.plan import Plan
 from symc.runtime.encode import encode
 from symc.runtime.executable import Callable, State, Structure, load
@@ -228,3 +232,15 @@ def test_mutations_never_raise_anything_else(level: str, rng: np.random.Generato
                 break
         with suppress(ParseError):
             parse("".join(characters))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_kernels_and_programs_are_read_back_exactly(seed: int) -> None:
+    function = run_passes(
+        generate(Random(seed), {}).function, (*MEANING, *OPTIMISING[3]), Options()
+    )
+    plan = plan_build.run(entry_of(function))
+    program = buffers.run(plan, plain_launches(plan))
+    text = nests_text([step.nest for step in plan.steps])
+    assert nests_text(parse_nests(text)) == text
+    assert encode(parse_program(program_text(program))) == encode(program)
