@@ -24,6 +24,7 @@ from symc.passes import (
     forward,
     inline,
     loops,
+    narrow,
     order,
     share,
     stabilise,
@@ -44,20 +45,21 @@ PASSES: Final[dict[str, Pass]] = {
     "fold": fold.run,
     "algebra": algebra.run,
     "forward": forward.run,
+    "narrow": narrow.run,
     "chains": chains.run,
     "share": share.run,
     "cse": cse.run,
     "dce": dce.run,
 }
 
-MEANING: Final = ("inline", "cse", "stabilise", "loops", "contractions", "order", "dce")
+MEANING: Final = ("inline", "cse", "stabilise", "cse", "loops", "contractions", "order", "dce")
 # Passes that change bits on purpose: what they make is what the program means.
 INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "chains", "share"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
-    2: ("fold", "algebra", "forward", "chains", "share", "cse", "dce"),
-    3: ("fold", "algebra", "forward", "chains", "share", "fold", "cse", "dce"),
+    2: ("fold", "algebra", "forward", "narrow", "chains", "share", "cse", "dce"),
+    3: ("fold", "algebra", "forward", "narrow", "chains", "share", "fold", "cse", "dce"),
 }
 
 _RULE_PASSES: Final = {
@@ -66,7 +68,7 @@ _RULE_PASSES: Final = {
     "algebra": algebra.run,
 }
 # Passes that say what they replaced by what, without a table of rows.
-_NOTING: Final = {"chains": chains.run, "share": share.run}
+_NOTING: Final = {"narrow": narrow.run, "chains": chains.run, "share": share.run}
 
 
 def run_passes(
