@@ -46,7 +46,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check tidy format bench fuzz sanitize stubs build clean
+.PHONY: help demo test check tidy format bench fuzz mutate sanitize stubs build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,8 +71,8 @@ format: $(VENV)/.dev ## rewrite sources in the house format
 
 tidy: $(VENV)/.dev | build/ ## clang-tidy over the runtime
 	@cmake -S . -B build/tidy -DSYMC_PYTHON=OFF -DSYMC_TESTS=OFF >/dev/null
-	@$(TOOL)/clang-tidy -p build/tidy --quiet \
-	    $(filter-out %/bindings.cpp,$(wildcard cpp/runtime/*.cpp))
+	@printf '%s\n' $(filter-out %/bindings.cpp,$(wildcard cpp/runtime/*.cpp)) | \
+	    xargs -P $(JOBS) -n 1 $(TOOL)/clang-tidy -p build/tidy --quiet
 
 sanitize: $(VENV)/.deps | build/ ## C++ tests under ASan+UBSan, then TSan
 	$(call SANITIZE,address$(,)undefined,asan)
@@ -83,6 +83,9 @@ bench: $(BENCH)/.built ## time the workloads of bench/ against their peers: make
 
 fuzz: build ## random programs for a while: make fuzz EXAMPLES=100000
 	@HYPOTHESIS_PROFILE=fuzz SYMC_FUZZ_EXAMPLES=$(or $(EXAMPLES),10000) $(PYTEST) tests/fuzz
+
+mutate: build ## draw wrong rules and derivatives, and see whether the tests catch them
+	@$(PY) -m tools.mutation --draw $(or $(DRAW),60) --jobs $(JOBS)
 
 stubs: build ## take over the type stub that the build made from the extension
 	@$(PY) -c "import shutil, symc._runtime as r; \

@@ -30,6 +30,11 @@ INDICES = (
 DERIVATIVES = ("ir/ops/*.py", "autodiff/*.py", "ir/batch.py")
 REDUCERS = ("ir/ops/reduce.py",)
 
+# An identity that is not one.
+OTHER = (
+    "(lambda made: lambda dtype: tuple("
+    "not x if isinstance(x, bool) else x + 1 for x in made(dtype)))({})"
+)
 TURNED: dict[type[ast.cmpop], str] = {
     ast.Lt: "<=",
     ast.LtE: "<",
@@ -153,7 +158,7 @@ def _identities(file: _File) -> Iterator[Mutant]:
             continue
         values = [k.value for k in node.keywords if k.arg == "identity"] or node.args[1:2]
         for value in values:
-            yield file.changed(value, "identity", f"_mutated({ast.unparse(value)})")
+            yield file.changed(value, "identity", OTHER.format(ast.unparse(value)))
 
 
 def _indices(file: _File) -> Iterator[Mutant]:
