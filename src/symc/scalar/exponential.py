@@ -15,12 +15,13 @@ from symc.scalar.formats import (
     Format,
     at_least,
     at_most,
+    even_odd,
     fast_two_sum,
     format_of,
-    horner,
     outlinable,
     power_of_two,
     scaled,
+    size_above,
     two_sum,
 )
 
@@ -70,12 +71,32 @@ def exp_reduced(b: Builder, part: Reduced, f: Format) -> Lanes:
 def tail_of(b: Builder, part: Reduced, fit: Sequence[float]) -> Lanes:
     """What e^r has beyond 1 + high."""
     square = b.mul(part.whole, part.whole)
-    return b.fma(square, horner(b, part.whole, fit), part.low)
+    return b.fma(square, even_odd(b, part.whole, square, fit), part.low)
+
+
+def expm1_reduced(b: Builder, rest: Lanes, f: Format) -> Lanes:
+    """e^rest - 1 for |rest| <= log(2)/2, small against e^rest."""
+    square = b.mul(rest, rest)
+    return b.fma(square, even_odd(b, rest, square, exp_fit(f)), rest)
+
+
+# Within these sizes of x the result is normal.
+USUAL = {F32: 87.3, F64: 708.3}
 
 
 @outlinable
 def exp(b: Builder, x: Lanes) -> Lanes:
     """e^x."""
+    f = format_of(b, x)
+    part = reduce(b, x, f)
+    exponent = b.lsl(b.bitcast(part.shifted, f.integer), f.mantissa)
+    near = b.bitcast(exp_reduced(b, part, f), f.integer)
+    result = b.bitcast(b.add(near, exponent), f.real)
+    return b.rare(size_above(b, x, USUAL[f.real], f), result, exp_of_any, (x,))
+
+
+def exp_of_any(b: Builder, x: Lanes) -> Lanes:
+    """e^x for every x: subnormal results and infinity too."""
     f = format_of(b, x)
     # Beyond these limits results are 0 and infinity anyway.
     low, high = (-104.0, 89.0) if f.real == F32 else (-746.0, 710.0)
@@ -117,4 +138,4 @@ def expm1(b: Builder, x: Lanes) -> Lanes:
         tail = b.sub(tail, b.mul(slip, b.add(part.whole, tail)))
     result = b.add(total, b.fma(scale, tail, b.add(total_low, offset_low)))
     result = b.copysign(result, x)
-    return b.rare(b.gt(x, b.const(unusual, f.real)), result, exp, (x,))
+    return b.rare(b.gt(x, b.const(unusual, f.real)), result, exp_of_any, (x,))

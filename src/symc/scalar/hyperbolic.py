@@ -12,6 +12,7 @@ from symc.scalar.exponential import (
     LN2_F64,
     LOG2_E,
     exp_fit,
+    expm1_reduced,
     reduce,
     tail_of,
 )
@@ -34,15 +35,18 @@ def tanh(b: Builder, x: Lanes) -> Lanes:
     """The hyperbolic tangent."""
     f = format_of(b, x)
     size = b.abs(x)
-    near = b.lt(size, b.const(NEAR[f.real], f.real))
-    return b.copysign(b.select(near, _near(b, size, f), _far(b, size, f)), x)
+    bits = b.bitcast(size, f.integer)
+    near = b.lt(bits, b.const(f.bits(NEAR[f.real]), f.integer))
+    sign = b.bxor(b.bitcast(x, f.integer), bits)
+    value = b.select(near, _near(b, x, size, f), _far(b, size, f))
+    return b.bitcast(b.bor(b.bitcast(value, f.integer), sign), f.real)
 
 
-def _near(b: Builder, x: Lanes, f: Format) -> Lanes:
-    """x + x u P(u), u = x^2."""
+def _near(b: Builder, x: Lanes, size: Lanes, f: Format) -> Lanes:
+    """|x| + |x| u P(u), u = x^2."""
     square = b.mul(x, x)
     polynomial = horner(b, square, fitted.TANH_F32 if f.real == F32 else fitted.TANH_F64)
-    return b.fma(b.mul(x, square), polynomial, x)
+    return b.fma(b.mul(size, square), polynomial, size)
 
 
 def _far(b: Builder, x: Lanes, f: Format) -> Lanes:
@@ -55,11 +59,10 @@ def _far(b: Builder, x: Lanes, f: Format) -> Lanes:
     shifted = b.fma(x, b.const(2 * LOG2_E, f.real), magic)
     n = b.sub(shifted, magic)
     log2 = sum(LN2_F32 if f.real == F32 else LN2_F64)
-    r = b.fma(n, b.const(-log2, f.real), b.add(x, x))
-    expm1 = b.fma(b.mul(r, r), horner(b, r, exp_fit(f)), r)
+    rest = b.fma(n, b.const(-log2, f.real), b.add(x, x))
     scale = power_of_two(b, shifted, f)
     one = b.const(1.0, f.real)
-    denominator = b.fma(scale, expm1, b.add(scale, one))
+    denominator = b.fma(scale, expm1_reduced(b, rest, f), b.add(scale, one))
     return b.sub(one, b.div(b.const(2.0, f.real), denominator))
 
 

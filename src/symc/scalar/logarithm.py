@@ -16,6 +16,7 @@ from symc.scalar.exponential import LN2_F32, LN2_F64
 from symc.scalar.formats import (
     BINARY32,
     Format,
+    even_odd,
     fast_two_sum,
     format_of,
     horner,
@@ -30,33 +31,37 @@ FOLD = {F32: float.fromhex("0x1.800002p-1"), F64: float.fromhex("0x1.6a09e667f3b
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """x = 2^k significand; `minus_k` is a float, `biased_k` an integer with the exponent bias."""
+    """x = 2^k significand; `minus_k` is a float, `inverse` the bits of 2^-k."""
 
     minus_k: Lanes
-    biased_k: Lanes
+    inverse: Lanes
     significand: Lanes
 
 
 def split(b: Builder, x: Lanes, f: Format, least: float) -> Split:
     """Take a positive normal x apart, its significand in [least, 2 least)."""
-    fold = f.bits(least)
-    one = f.bias << f.mantissa
-    moved = b.add(b.bitcast(x, f.integer), b.const(one - fold, f.integer))
-    biased = b.lsr(moved, f.mantissa)
-    # A small integer under the bits of 2^mantissa is a float; -k makes 0 * -log 2 a negative zero.
-    whole = b.bor(biased, b.const(f.bits(2.0**f.mantissa), f.integer))
-    minus_k = b.sub(b.const(2.0**f.mantissa + f.bias, f.real), b.bitcast(whole, f.real))
-    fraction = b.band(moved, b.const((1 << f.mantissa) - 1, f.integer))
-    significand = b.bitcast(b.add(fraction, b.const(fold, f.integer)), f.real)
-    return Split(minus_k, biased, significand)
+    one = f.bits(1.0)
+    bits = b.bitcast(x, f.integer)
+    # -k in the place of the exponent, and below it bits that count for nothing.
+    below = b.sub(b.const(f.bits(2 * least) - 1, f.integer), bits)
+    exponent = b.band(below, b.const(-(1 << f.mantissa), f.integer))
+    inverse = b.add(exponent, b.const(one, f.integer))
+    if f.real == F32:
+        minus_k = b.cast(b.asr(below, f.mantissa), F32)
+    else:  # a small integer under the bits of 2^mantissa is a float
+        biased = b.lsr(b.sub(b.const(one, f.integer), exponent), f.mantissa)
+        whole = b.bor(biased, b.const(f.bits(2.0**f.mantissa), f.integer))
+        minus_k = b.sub(b.const(2.0**f.mantissa + f.bias, f.real), b.bitcast(whole, f.real))
+    return Split(minus_k, inverse, b.bitcast(b.add(bits, exponent), f.real))
 
 
 def log_of(b: Builder, minus_k: Lanes, fraction: Lanes, f: Format) -> Lanes:
     """k log 2 + log(1 + fraction).  A fraction of -0 with k = 0 gives -0."""
     if f.real == F64:
         return log_of_pair(b, minus_k, fraction, None)
-    polynomial = horner(b, fraction, (-0.5, *fitted.LOG_F32))
-    near = b.fma(b.mul(fraction, fraction), polynomial, fraction)
+    square = b.mul(fraction, fraction)
+    polynomial = even_odd(b, fraction, square, (-0.5, *fitted.LOG_F32))
+    near = b.fma(square, polynomial, fraction)
     return b.fma(minus_k, b.const(-sum(LN2_F32), F32), near)
 
 
@@ -186,7 +191,7 @@ def _log_of_any(b: Builder, x: Lanes, finite: Finite) -> Lanes:
 
 
 def split_any(b: Builder, x: Lanes, f: Format, least: float) -> Split:
-    """As `split`, for positive subnormal x too; `biased_k` is that of x scaled to be normal."""
+    """As `split`, for positive subnormal x too; `inverse` is that of x scaled to be normal."""
     subnormal = b.lt(x, b.const(f.least_normal, f.real))
     raised = b.select(subnormal, b.mul(x, b.const(2.0 ** (f.mantissa + 1), f.real)), x)
     parts = split(b, raised, f, least)
@@ -209,8 +214,7 @@ def log1p(b: Builder, x: Lanes) -> Lanes:
 
 def inverse_power(b: Builder, parts: Split, f: Format) -> Lanes:
     """2^-k, where that is normal."""
-    twice = b.const((2 * f.bias) << f.mantissa, f.integer)
-    return b.bitcast(b.sub(twice, b.lsl(parts.biased_k, f.mantissa)), f.real)
+    return b.bitcast(parts.inverse, f.real)
 
 
 def _log1p_scaled(b: Builder, x: Lanes, scale: Lanes, minus_k: Lanes, f: Format) -> Lanes:
