@@ -22,6 +22,7 @@ from symc.codegen_llvm.contract.spec import Size as Extent
 from symc.codegen_llvm.indirect import checked_scalar, inside_scalar
 from symc.codegen_llvm.lanes import Lanes
 from symc.codegen_llvm.memory import Position, VectorMemory
+from symc.codegen_llvm.order import ordered
 from symc.codegen_llvm.space import Access, Work, Write
 from symc.codegen_llvm.text import Reg
 from symc.codegen_llvm.vector_access import VectorAccess
@@ -89,6 +90,7 @@ class StageBody:
         self.places: dict[tuple[Access, Extent], Reg] = {}  # of the vector being written
         self._entered: list[tuple[dict[Access, Reg], dict[Access, Reg | None]]] = []
         self.values: dict[Value, Lanes] = {}
+        self.reorders = False  # whether the instructions of a vector may change places
         self._plan()
         self._runs: Reg | None = None
         inner = [work.sizes[axis] for axes in loops.levels[1:] for axis in axes]
@@ -253,8 +255,13 @@ class StageBody:
         for param, form in self.indices:
             if self.levels[param] == self.loops.last and param not in values:
                 values[param] = self.memory.builder.wrap(accesses.lanes_of(form), I64)
+        first = len(self.k.lines)
         self.run(self.vector_nodes, values)
-        return tuple(values[result] for result in self.results)
+        results = tuple(values[result] for result in self.results)
+        if self.reorders:
+            kept = {lanes.name for lanes in (*results, *(self.memory.builder.deferred or ()))}
+            self.k.lines[first:] = ordered(self.k.lines[first:], kept)
+        return results
 
     def store(self, position: Position, values: Sequence[tuple[int, Lanes]]) -> None:
         """Write lanes to the accesses of the numbered writes of `self.writes`."""

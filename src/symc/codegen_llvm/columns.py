@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from symc.codegen_llvm.contract.size import add, as_reg, ceil_div, least, sub
 from symc.codegen_llvm.contract.spec import Size as Extent
-from symc.codegen_llvm.loops import decomposed, each_vector, loop_over
+from symc.codegen_llvm.loops import attempted, decomposed, each_vector, loop_over
 from symc.codegen_llvm.memory import Position
 from symc.codegen_llvm.space import Work
 from symc.codegen_llvm.stage import KernelParts, Pass, StagePass, passes
@@ -34,6 +34,12 @@ class Panel:
         self.outer = outer
         self.width = width
         self.columns = columns
+
+    @property
+    def several(self) -> bool:
+        """Whether there may be more than one vector."""
+        low, high = self.bounds
+        return not (isinstance(low, int) and isinstance(high, int) and high - low <= self.width)
 
 
 def emit_columns(parts: KernelParts, work: Work, panel: Panel, prefix: Mapping[int, Extent]) -> int:
@@ -57,7 +63,10 @@ def _elementwise(
     stage = StagePass(parts, work, chosen, levels, panel.width)
     stage.body.enter(0, prefix)
     with stage.loops(inner, 1):
-        each_vector(parts.k, panel.bounds, panel.width, stage.cost, stage.direct)
+        if stage.defers and panel.several:
+            attempted(parts.k, panel.bounds, panel.width, stage.attempt, stage.direct)
+        else:
+            each_vector(parts.k, panel.bounds, panel.width, stage.cost, stage.direct)
     return stage
 
 

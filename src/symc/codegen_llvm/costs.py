@@ -32,6 +32,7 @@ class _Counting(LlvmBuilder):
     def __init__(self, names: list[str]) -> None:
         super().__init__(Emitter(Module()), 8)
         self.names = names
+        self.deferred = []
 
     def call(self, name: str, body: Body, args: Sequence[Lanes]) -> Lanes:
         self.names.append(name)
@@ -41,14 +42,15 @@ class _Counting(LlvmBuilder):
 @lru_cache(maxsize=4096)
 def _measured(
     op: Op, dtypes: Types, attrs: tuple[tuple[str, object], ...]
-) -> tuple[int, list[str]]:
+) -> tuple[int, list[str], int]:
+    """Instructions, math functions, rare branches."""
     if op.scalar is None:
-        return 0, []
+        return 0, [], 0
     names: list[str] = []
     builder = _Counting(names)
     operands = [Lanes(f"%x{i}", dtype) for i, dtype in enumerate(dtypes)]
     op.scalar(builder, *operands, dict(attrs))
-    return len(builder.emitter.lines), names
+    return len(builder.emitter.lines), names, len(builder.deferred or ())
 
 
 def _key(node: Node) -> Key:
@@ -60,6 +62,11 @@ def _key(node: Node) -> Key:
 def instructions(nodes: Iterable[Node]) -> int:
     """Instructions per vector of these nodes, with math functions in place."""
     return sum(_measured(*_key(node))[0] for node in nodes)
+
+
+def rare_branches(nodes: Iterable[Node]) -> int:
+    """How many rare branches these nodes have."""
+    return sum(_measured(*_key(node))[2] for node in nodes)
 
 
 def called(nodes: Iterable[Node]) -> frozenset[str]:

@@ -74,7 +74,8 @@ class LlvmBuilder:
 
     emitter: where instructions go; `rare` opens blocks in it.  width: lanes per value.  outline:
     names of math functions that become one internal function of the module each; others are
-    expanded in place.
+    expanded in place.  deferred: where not None, `rare` adds masks there (integers) and takes the
+    usual result: the caller does it all again elsewhere when some lane is set.
     """
 
     def __init__(
@@ -83,6 +84,8 @@ class LlvmBuilder:
         self.emitter = emitter
         self.width = width
         self.outline = outline
+        self.deferred: list[Lanes] | None = None
+        self._negated: dict[str, Lanes] = {}  # floats by the names of their opposites
         self._types: dict[Type, str] = {}
         self._intrinsics: dict[tuple[str, Type], str] = {}
 
@@ -170,11 +173,16 @@ class LlvmBuilder:
         return self._binary("fsub" if a.dtype.kind == "f" else "sub", a, b)
 
     def mul(self, a: Lanes, b: Lanes) -> Lanes:
+        for factor, other in ((a, b), (b, a)):
+            if factor.name in self._negated:  # a fused step takes the sign of a product for free
+                return self.neg(self.mul(self._negated[factor.name], other))
         return self._binary("fmul" if a.dtype.kind == "f" else "mul", a, b)
 
     def neg(self, x: Lanes) -> Lanes:
         if x.dtype.kind == "f":
-            return self._op(x.dtype, f"fneg {self.type(x.dtype)} {x.name}")
+            opposite = self._op(x.dtype, f"fneg {self.type(x.dtype)} {x.name}")
+            self._negated[opposite.name] = x
+            return opposite
         return self.sub(self.const(0, x.dtype), x)
 
     def abs(self, x: Lanes) -> Lanes:
@@ -379,6 +387,9 @@ class LlvmBuilder:
         return self._op(dtype, f"call {type} @{name}({arguments})")
 
     def rare(self, mask: Lanes, fast: Any, slow: Body, args: Sequence[Lanes]) -> Any:
+        if self.deferred is not None:
+            self.deferred.append(self._wide(mask, args[0].dtype))
+            return fast
         usual: tuple[Lanes, ...] = (fast,) if isinstance(fast, Lanes) else fast
         emitter = self.emitter
         function = _outlined(slow, tuple(x.dtype for x in args), self.width)
@@ -386,7 +397,7 @@ class LlvmBuilder:
         emitter.module.include(function.module)
         emitter.module.internal(name, lambda: function.text(name, "cold noinline nounwind"))
         before, unusual, after = emitter.block, emitter.new_label("rare"), emitter.new_label("go")
-        emitter.branch(self._any(mask), unusual, after)
+        emitter.branch(self.any(mask), unusual, after, rare=True)
         emitter.open(unusual)
         results = functions.call(self, name, [x.dtype for x in usual], args)
         merged = [self.select(mask, s, f) for s, f in zip(results, usual, strict=True)]
@@ -400,7 +411,23 @@ class LlvmBuilder:
         arms = [(self.reg(fast), before), (self.reg(slow), unusual)]
         return self.wrap(self.emitter.phi(self.type(fast.dtype), arms), fast.dtype)
 
-    def _any(self, mask: Lanes) -> Reg:
+    def _wide(self, mask: Lanes, dtype: Type) -> Lanes:
+        """All bits of a lane set where the mask is, as integers as long as `dtype`."""
+        integer = np.dtype(f"i{dtype.itemsize}")
+        return self._op(integer, f"sext {self.type(BOOL)} {mask.name} to {self.type(integer)}")
+
+    def nonzero(self, x: Lanes) -> Reg:
+        """Whether some integer lane is not 0, as an i1."""
+        whole = self.reg(x)
+        if self.width > 1:
+            element = element_type(x.dtype)
+            name, type = f"llvm.vector.reduce.or.{self._suffix(x.dtype)}", self.type(x.dtype)
+            self.emitter.module.declare(name, f"{element} {{}}({type})")
+            whole = self.emitter.emit(element, f"call {element} @{name}({type} {x.name})")
+        return self.emitter.emit("i1", f"icmp ne {whole}, 0")
+
+    def any(self, mask: Lanes) -> Reg:
+        """Whether some lane of a bool is set, as an i1."""
         if self.width == 1:
             return self.reg(mask)
         name, type = f"llvm.vector.reduce.or.v{self.width}i1", self.type(BOOL)

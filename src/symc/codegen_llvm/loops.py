@@ -18,6 +18,33 @@ from symc.codegen_llvm.text import Reg, i64
 CHEAP = 24  # instructions of a body that may be written more than once
 
 Visit = Callable[[Position], None]
+Attempt = Callable[[Position], tuple[Reg, Callable[[], None]]]
+
+
+def attempted(
+    k: KernelEmitter, bounds: tuple[Extent, Extent], width: int, attempt: Attempt, visit: Visit
+) -> None:
+    """`attempt` for whole vectors, `visit` for a partial one and where the attempt was in vain.
+
+    An attempt writes what it takes and gives the condition that it was in vain, and what to write
+    where it was not.
+    """
+    low, high = bounds
+    with k.loop(as_reg(low), as_reg(high), i64(width)) as loop:
+        end = k.emit("i64", f"add nsw {loop.index}, {width}")
+        full = k.emit("i1", f"icmp sle {end}, {as_reg(high).name}")
+        whole, usual, other, done = (k.new_label(n) for n in ("whole", "usual", "other", "done"))
+        k.branch(full, whole, other, rare=False)
+        k.open(whole)
+        in_vain, store = attempt(Position(loop.index))
+        k.branch(in_vain, other, usual, rare=True)
+        k.open(usual)
+        store()
+        k.jump(done)
+        k.open(other)
+        visit(Position(loop.index, least(k, sub(k, high, loop.index), width), full))
+        k.jump(done)
+        k.open(done)
 
 
 def each_vector(

@@ -26,7 +26,7 @@ from symc.ir.ops.reduce import BLOCK, LANES
 RUN = 4096  # elements of one parallel block of elementwise work
 PANEL_BYTES = 1024  # of one lane's row of running values, where columns are reduced
 CHUNK = 16 * BLOCK  # elements of one parallel block of a long reduction
-DEAR = (24, 400)  # instructions of a body whose chain of dependent steps is worth interleaving
+DEAR = (16, 400)  # instructions of a body whose chain of dependent steps is worth interleaving
 FEW_REGISTERS = 16  # of such a CPU one vector at a time leaves the arithmetic units waiting
 
 
@@ -137,7 +137,7 @@ def _interleaved(space: Space, target: VectorTarget) -> int:
     dear = max((instructions(work.body.nodes) for work in space.works), default=0)
     if not DEAR[0] <= dear <= DEAR[1]:
         return 1
-    return 4 if dear < DEAR[0] * 2 else 2
+    return 2
 
 
 def _chunk(space: Space, width: int) -> int:

@@ -8,6 +8,7 @@ Invariants: direct writes belong to the last pass, so that earlier ones read wha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 
 from symc.codegen_llvm.abi import KernelEmitter
 from symc.codegen_llvm.body import Axes, Loops, StageBody
-from symc.codegen_llvm.costs import instructions
+from symc.codegen_llvm.costs import instructions, rare_branches
 from symc.codegen_llvm.lanes import Lanes
 from symc.codegen_llvm.loops import loop_over
 from symc.codegen_llvm.memory import Position, VectorMemory
@@ -26,6 +27,7 @@ from symc.codegen_llvm.text import Reg
 from symc.codegen_llvm.tree import Carried, Reduction
 
 I64 = np.dtype(np.int64)
+LONG = 40  # instructions of a body that is written once more, without its rare branches
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class StagePass:
             for number, write in enumerate(self.writes)
             if write.reducer is not None and write.reduced
         ]
+        self.body.reorders = not self.reductions
         self.cost = instructions(self.body.vector_nodes) + 2 * len(self.body.accesses)
 
     @contextmanager
@@ -113,6 +116,27 @@ class StagePass:
     def direct(self, position: Position) -> None:
         """One vector of a pass that reduces nothing."""
         self.elements(position)
+
+    @property
+    def defers(self) -> bool:
+        """Whether `attempt` pays: there are rare branches among many instructions."""
+        nodes = self.body.vector_nodes
+        long = self.cost >= LONG and self.memory.width > 1
+        return long and rare_branches(nodes) > 0 and not self.reductions
+
+    def attempt(self, position: Position) -> tuple[Reg, Callable[[], None]]:
+        """One whole vector without rare branches: whether one was needed, and what stores it."""
+        builder = self.memory.builder
+        builder.deferred = masks = []
+        values = self.body.vector(position)
+        direct = [(number, self._single(number, value)) for number, value in enumerate(values)]
+        builder.deferred = None
+        unusual: Reg | None = None
+        for dtype in dict.fromkeys(mask.dtype for mask in masks):
+            alike = [mask for mask in masks if mask.dtype == dtype]
+            found = builder.nonzero(functools.reduce(builder.bor, alike))
+            unusual = found if unusual is None else self.k.emit("i1", f"or {unusual}, {found.name}")
+        return unusual or Reg("false", "i1"), lambda: self.body.store(position, direct)
 
     def _single(self, number: int, value: Lanes) -> Lanes:
         """A reduction over no axes: of exactly one element."""

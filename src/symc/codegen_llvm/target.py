@@ -40,6 +40,8 @@ def _llvm() -> ModuleType:
     llvm.initialize_native_asmprinter()
     # Addresses are final as they are written; this pass took most of the time of small loops.
     llvm.set_option("symc", "-disable-lsr")
+    # So is the order of instructions; this pass undoes it where many values are alive.
+    llvm.set_option("symc", "-enable-misched=false")
     return llvm
 
 

@@ -109,8 +109,16 @@ class Emitter:
     def jump(self, label: str) -> None:
         self.line(f"br label %{label}")
 
-    def branch(self, condition: Reg, then: str, otherwise: str) -> None:
-        self.line(f"br i1 {condition.name}, label %{then}, label %{otherwise}")
+    def branch(
+        self, condition: Reg, then: str, otherwise: str, *, rare: bool | None = None
+    ) -> None:
+        """`rare` says that the condition seldom holds (or seldom does not: False)."""
+        weights = ""
+        if rare is not None:
+            often, seldom = "i32 4096", "i32 1"
+            pair = (seldom, often) if rare else (often, seldom)
+            weights = f', !prof !{{!"branch_weights", {", ".join(pair)}}}'
+        self.line(f"br i1 {condition.name}, label %{then}, label %{otherwise}{weights}")
 
     def phi(self, type: str, arms: Sequence[tuple[Reg, str]], hint: str = "p") -> Reg:
         """A phi at the start of the open block; arms are (value, label)."""
