@@ -53,8 +53,8 @@ div: Final = _applied(ops.DIV)
 
 
 def negated(x: Pattern) -> Either:
-    """-x, 0 - x, -1 * x or x / -1."""
-    return Either((neg(x), sub(ZERO, x), mul(MINUS_ONE, x), div(x, MINUS_ONE)))
+    """-x or 0 - x; -1 * x and x / -1 have become the first."""
+    return Either((neg(x), sub(ZERO, x)))
 
 
 def plus_one(x: Pattern) -> Either:

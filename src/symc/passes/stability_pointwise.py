@@ -256,9 +256,9 @@ SOFTPLUSES: Final[tuple[Rule, ...]] = (
     row("value_minus_softplus", sub(X, softplus(X)), _minus_softplus_of_minus),
     row("softplus_plus_minus_value", add(softplus(X), negated(X)), of_minus(ops.SOFTPLUS)),
     row("softplus_of_minus_plus_value", add(softplus(negated(X)), X), of(ops.SOFTPLUS)),
-    row("value_plus_minus_softplus", add(X, negated(softplus(X))), _minus_softplus_of_minus),
-    row("value_minus_log_sigmoid", sub(X, negated(softplus(negated(X)))), of(ops.SOFTPLUS)),
-    row("log_sigmoid_minus_value", sub(negated(softplus(negated(X))), X), minus_of(ops.SOFTPLUS)),
+    row("value_plus_minus_softplus", add(X, neg(softplus(X))), _minus_softplus_of_minus),
+    row("value_minus_log_sigmoid", sub(X, neg(softplus(negated(X)))), of(ops.SOFTPLUS)),
+    row("log_sigmoid_minus_value", sub(neg(softplus(negated(X))), X), minus_of(ops.SOFTPLUS)),
     row("softplus_difference", sub(softplus(X), softplus(negated(X))), hole("x")),
     row(
         "log_odds_of_sigmoid",
@@ -267,8 +267,12 @@ SOFTPLUSES: Final[tuple[Rule, ...]] = (
     ),
 )
 
-# No gain in itself: what stands on both sides of the signs meets.
-SIGNS: Final[tuple[Rule, ...]] = (row("minus_minus", neg(neg(X)), hole("x")),)
+# No gain in themselves, and no bit changed: one way of writing a sign is enough for the others.
+SIGNS: Final[tuple[Rule, ...]] = (
+    row("minus_minus", neg(neg(X)), hole("x")),
+    row("minus_one_times", mul(MINUS_ONE, X), of(ops.NEG)),
+    row("over_minus_one", div(X, MINUS_ONE), of(ops.NEG)),
+)
 
 POWERS: Final[tuple[Rule, ...]] = (
     row("power_0", _power(0.0), lambda m: m.constant(1.0)),
