@@ -23,10 +23,10 @@ from typing import Final
 
 from symc.ir import ops, term
 from symc.ir.build import placed_at
-from symc.ir.core import Function, Node, Value
+from symc.ir.core import Attrs, Function, Node, Value
 from symc.ir.dims import Size, substitute, symbols
 from symc.ir.ops.contract import DotAxes, dot_axes
-from symc.ir.options import Options
+from symc.ir.options import CONTRACTION, Options
 from symc.ir.rewriter import merged_locations, place_new, remake
 from symc.ir.term import Term
 from symc.passes import dce
@@ -109,6 +109,8 @@ def _copies(parts: Sequence[Value], axis: int) -> int:
 
 
 def _sums(function: Function, options: Options) -> Iterable[Plan]:
+    if CONTRACTION not in options.licences:
+        return
     uses = function.uses()
     results = set(function.results)
 
@@ -327,15 +329,13 @@ def _expanded(value: Value) -> Value:
     return Term(value).reshape((1, *value.type.shape)).value
 
 
-def _shifted(axes: DotAxes, side: int, order: str) -> dict[str, object]:
+def _shifted(axes: DotAxes, side: int, order: str) -> Attrs:
     """The attributes of a contraction one of whose operands got a first axis."""
-    attrs = dict(axes.attrs(order))
-    for name in ("batch", "contract"):
-        key = f"{('lhs', 'rhs')[side]}_{name}"
-        group = attrs[key]
-        assert isinstance(group, tuple)
-        attrs[key] = tuple(axis + 1 for axis in group if isinstance(axis, int))
-    return attrs  # type: ignore[return-value]
+    ours = (axes.lhs_batch, axes.lhs_contract) if side == 0 else (axes.rhs_batch, axes.rhs_contract)
+    batch, contract = (tuple(axis + 1 for axis in group) for group in ours)
+    if side == 0:
+        return replace(axes, lhs_batch=batch, lhs_contract=contract).attrs(order)
+    return replace(axes, rhs_batch=batch, rhs_contract=contract).attrs(order)
 
 
 # The function with plans carried out.
