@@ -197,6 +197,14 @@ def test_the_page_stands_alone() -> None:
     assert page.count("<svg") == 2
 
 
+def test_the_page_of_a_large_program_shows_its_kernels_once() -> None:
+    x = sc.var("x", "f64[n]")
+    y = x
+    for _ in range(300):
+        y = sc.tanh(y + 1)
+    assert sc.function([x], y, cache=False).explain(html=True).count("<svg") == 1
+
+
 def test_copies_are_listed_with_lines() -> None:
     x = sc.var("x", "f64[n]")
     s = sc.shared(np.zeros(3), name="s")

@@ -137,8 +137,7 @@ def _written(picture: Picture, form: str) -> str:
 
 def report_page(report: Report, stages: Stages, *, whole: bool = True) -> str:
     """The report as a page, or as what stands inside one."""
-    pictures = [
-        ("kernels", draw(stages, "kernels", "svg")),
-        ("graph after all passes", draw(stages, "optimized", "svg")),
-    ]
+    pictures = [("kernels", draw(stages, "kernels", "svg"))]
+    if _small(stages.optimized.function):
+        pictures.append(("graph after all passes", draw(stages, "optimized", "svg")))
     return render_page(report, pictures) if whole else body(report, pictures)
