@@ -447,7 +447,7 @@ RULES = RuleSet(
             (lambda d: _twice(ops.DIV, d.input(d.shape())),),
         ),
         Rule(
-            "stop_gradient",
+            "derivative_barrier",
             _apply(ops.STOP_GRADIENT, X),
             _x,
         ),

@@ -287,15 +287,9 @@ def _weighted(op: Op, dtype: np.dtype | None = None) -> Sample:
     return sample
 
 
-def _product(d: Draw, batch: int = 1) -> Term:
+def _product(d: Draw) -> Term:
     b, m, k, n = d.size(), d.size(), d.size(), d.size()
-    attrs = {
-        "lhs_batch": (0,) * batch,
-        "rhs_batch": (1,) * batch,
-        "lhs_contract": (2,),
-        "rhs_contract": (2,),
-        "order": "any",
-    }
+    attrs = DotAxes((0,), (1,), (2,), (2,), (), ()).attrs("any")
     return term.apply_op(ops.DOT, (d.input((b, m, k)), d.input((n, b, k))), attrs)
 
 
