@@ -6,7 +6,9 @@ bools become f64 where the function is not closed over them.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,124 +21,109 @@ from symc.ir.ops.record import Op
 from symc.ir.term import Term
 from symc.ir.types import BOOL, is_float
 
-
-def _float(op: Op, subject: str, x: Any) -> Expr:
-    return Expr(emit.on_floats(op, subject, x))
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-@array_function(np.exp)
-def exp(x: Any, /) -> Expr:
-    """e to the power x."""
-    return _float(ops.EXP, "exp", x)
+class Unary(Protocol):
+    """An array function of one array."""
+
+    def __call__(self, x: Any, /) -> Expr: ...
 
 
-@array_function(np.expm1)
-def expm1(x: Any, /) -> Expr:
-    """exp(x) - 1, accurate near 0."""
-    return _float(ops.EXPM1, "expm1", x)
+class Binary(Protocol):
+    """An array function of two arrays."""
+
+    def __call__(self, x1: Any, x2: Any, /) -> Expr: ...
 
 
-@array_function(np.log)
-def log(x: Any, /) -> Expr:
-    """The natural logarithm; -inf at 0, NaN below."""
-    return _float(ops.LOG, "log", x)
+# (name of the function for messages, *arguments) -> its result
+Rule = Callable[..., Operand]
 
 
-@array_function(np.log1p)
-def log1p(x: Any, /) -> Expr:
-    """log(1 + x), accurate near 0."""
-    return _float(ops.LOG1P, "log1p", x)
+def _unary(rule: Rule, name: str, meaning: str, *numpy_functions: Callable[..., Any]) -> Unary:
+    """The array function `name` of one array; `numpy_functions` of the same meaning lead to it."""
+
+    def function(x: Any, /) -> Expr:
+        return Expr(rule(name, x))
+
+    return array_function(*numpy_functions)(_called(function, name, meaning))
 
 
-@array_function(np.exp2)
-def exp2(x: Any, /) -> Expr:
-    """2 to the power x; exact for whole x."""
-    return _float(ops.EXP2, "exp2", x)
+def _binary(rule: Rule, name: str, meaning: str, *numpy_functions: Callable[..., Any]) -> Binary:
+    """The array function `name` of two arrays."""
+
+    def function(x1: Any, x2: Any, /) -> Expr:
+        return Expr(rule(name, x1, x2))
+
+    return array_function(*numpy_functions)(_called(function, name, meaning))
 
 
-@array_function(np.log2)
-def log2(x: Any, /) -> Expr:
-    """The logarithm to base 2, exact at powers of 2; -inf at 0, NaN below."""
-    return _float(ops.LOG2, "log2", x)
+def _called(function: F, name: str, meaning: str) -> F:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = meaning
+    return function
 
 
-@array_function(np.log10)
-def log10(x: Any, /) -> Expr:
-    """The logarithm to base 10; -inf at 0, NaN below."""
-    return _float(ops.LOG10, "log10", x)
+exp = _unary(partial(emit.on_floats, ops.EXP), "exp", "e to the power x.", np.exp)
+expm1 = _unary(
+    partial(emit.on_floats, ops.EXPM1), "expm1", "exp(x) - 1, accurate near 0.", np.expm1
+)
+log = _unary(
+    partial(emit.on_floats, ops.LOG), "log", "The natural logarithm; -inf at 0, NaN below.", np.log
+)
+log1p = _unary(
+    partial(emit.on_floats, ops.LOG1P), "log1p", "log(1 + x), accurate near 0.", np.log1p
+)
+exp2 = _unary(
+    partial(emit.on_floats, ops.EXP2), "exp2", "2 to the power x; exact for whole x.", np.exp2
+)
+log2 = _unary(
+    partial(emit.on_floats, ops.LOG2),
+    "log2",
+    "The logarithm to base 2, exact at powers of 2; -inf at 0, NaN below.",
+    np.log2,
+)
+log10 = _unary(
+    partial(emit.on_floats, ops.LOG10),
+    "log10",
+    "The logarithm to base 10; -inf at 0, NaN below.",
+    np.log10,
+)
+tanh = _unary(partial(emit.on_floats, ops.TANH), "tanh", "The hyperbolic tangent.", np.tanh)
+sin = _unary(partial(emit.on_floats, ops.SIN), "sin", "The sine of x radians.", np.sin)
+cos = _unary(partial(emit.on_floats, ops.COS), "cos", "The cosine of x radians.", np.cos)
+sqrt = _unary(partial(emit.on_floats, ops.SQRT), "sqrt", "The square root; NaN below 0.", np.sqrt)
+sigmoid = _unary(partial(emit.on_floats, ops.SIGMOID), "sigmoid", "1 / (1 + exp(-x)).")
+softplus = _unary(partial(emit.on_floats, ops.SOFTPLUS), "softplus", "log(1 + exp(x)).")
+relu = _unary(
+    partial(emit.on_numbers, ops.RELU),
+    "relu",
+    "max(x, 0); NaN stays NaN, the derivative at 0 is 0.",
+)
 
 
-@array_function(np.tanh)
-def tanh(x: Any, /) -> Expr:
-    """The hyperbolic tangent."""
-    return _float(ops.TANH, "tanh", x)
-
-
-@array_function(np.sin)
-def sin(x: Any, /) -> Expr:
-    """The sine of x radians."""
-    return _float(ops.SIN, "sin", x)
-
-
-@array_function(np.cos)
-def cos(x: Any, /) -> Expr:
-    """The cosine of x radians."""
-    return _float(ops.COS, "cos", x)
-
-
-@array_function(np.sqrt)
-def sqrt(x: Any, /) -> Expr:
-    """The square root; NaN below 0."""
-    return _float(ops.SQRT, "sqrt", x)
-
-
-@array_function()
-def sigmoid(x: Any, /) -> Expr:
-    """1 / (1 + exp(-x))."""
-    return _float(ops.SIGMOID, "sigmoid", x)
-
-
-@array_function()
-def softplus(x: Any, /) -> Expr:
-    """log(1 + exp(x))."""
-    return _float(ops.SOFTPLUS, "softplus", x)
-
-
-@array_function()
-def relu(x: Any, /) -> Expr:
-    """max(x, 0); NaN stays NaN, the derivative at 0 is 0."""
-    return Expr(emit.on_numbers(ops.RELU, "relu", x))
-
-
-def _rounding(op: Op, subject: str, x: Any) -> Expr:
+def _rounded(op: Op, subject: str, x: Any) -> Operand:
     """Integers are whole already."""
     found = operand(x, subject)
-    return Expr(emit.unary(op, subject, Expr(found))) if is_float(found.dtype) else Expr(found)
+    return emit.unary(op, subject, Expr(found)) if is_float(found.dtype) else found
 
 
-@array_function(np.floor)
-def floor(x: Any, /) -> Expr:
-    """The largest whole number not above x."""
-    return _rounding(ops.FLOOR, "floor", x)
-
-
-@array_function(np.ceil)
-def ceil(x: Any, /) -> Expr:
-    """The smallest whole number not below x."""
-    return _rounding(ops.CEIL, "ceil", x)
-
-
-@array_function(np.trunc)
-def trunc(x: Any, /) -> Expr:
-    """x without its fraction."""
-    return _rounding(ops.TRUNC, "trunc", x)
-
-
-@method
-@array_function(np.round, np.rint)
-def round(x: Any, /) -> Expr:
-    """The nearest whole number, halves to even."""
-    return _rounding(ops.RINT, "round", x)
+floor = _unary(
+    partial(_rounded, ops.FLOOR), "floor", "The largest whole number not above x.", np.floor
+)
+ceil = _unary(
+    partial(_rounded, ops.CEIL), "ceil", "The smallest whole number not below x.", np.ceil
+)
+trunc = _unary(partial(_rounded, ops.TRUNC), "trunc", "x without its fraction.", np.trunc)
+round = method(
+    _unary(
+        partial(_rounded, ops.RINT),
+        "round",
+        "The nearest whole number, halves to even.",
+        np.round,
+        np.rint,
+    )
+)
 
 
 @array_function(np.sign)
@@ -179,40 +166,34 @@ def reciprocal(x: Any, /) -> Expr:
     return 1 / lift(x, "reciprocal")
 
 
-@array_function(np.add)
-def add(x1: Any, x2: Any, /) -> Expr:
-    """x1 + x2; of two bools, or."""
-    return Expr(emit.arithmetic(ops.ADD, ops.OR, "add", x1, x2))
-
-
-@array_function(np.subtract)
-def subtract(x1: Any, x2: Any, /) -> Expr:
-    """x1 - x2; not for bools."""
-    return Expr(emit.arithmetic(ops.SUB, None, "subtract", x1, x2))
-
-
-@array_function(np.multiply)
-def multiply(x1: Any, x2: Any, /) -> Expr:
-    """x1 * x2; of two bools, and."""
-    return Expr(emit.arithmetic(ops.MUL, ops.AND, "multiply", x1, x2))
-
-
-@array_function(np.divide, np.true_divide)
-def divide(x1: Any, x2: Any, /) -> Expr:
-    """x1 / x2 in floats."""
-    return Expr(emit.on_floats(ops.DIV, "divide", x1, x2))
-
-
-@array_function(np.floor_divide)
-def floor_divide(x1: Any, x2: Any, /) -> Expr:
-    """x1 // x2, rounded down; integers by 0 give 0."""
-    return Expr(emit.on_numbers(ops.FLOORDIV, "floor_divide", x1, x2))
-
-
-@array_function(np.remainder, np.mod)
-def remainder(x1: Any, x2: Any, /) -> Expr:
-    """x1 % x2, with the sign of x2; integers by 0 give 0."""
-    return Expr(emit.on_numbers(ops.MOD, "remainder", x1, x2))
+add = _binary(
+    partial(emit.arithmetic, ops.ADD, ops.OR), "add", "x1 + x2; of two bools, or.", np.add
+)
+subtract = _binary(
+    partial(emit.arithmetic, ops.SUB, None), "subtract", "x1 - x2; not for bools.", np.subtract
+)
+multiply = _binary(
+    partial(emit.arithmetic, ops.MUL, ops.AND),
+    "multiply",
+    "x1 * x2; of two bools, and.",
+    np.multiply,
+)
+divide = _binary(
+    partial(emit.on_floats, ops.DIV), "divide", "x1 / x2 in floats.", np.divide, np.true_divide
+)
+floor_divide = _binary(
+    partial(emit.on_numbers, ops.FLOORDIV),
+    "floor_divide",
+    "x1 // x2, rounded down; integers by 0 give 0.",
+    np.floor_divide,
+)
+remainder = _binary(
+    partial(emit.on_numbers, ops.MOD),
+    "remainder",
+    "x1 % x2, with the sign of x2; integers by 0 give 0.",
+    np.remainder,
+    np.mod,
+)
 
 
 @array_function(np.power, np.float_power)
@@ -221,16 +202,18 @@ def pow(x1: Any, x2: Any, /) -> Expr:
     return Expr(power(x1, x2))
 
 
-@array_function(np.maximum)
-def maximum(x1: Any, x2: Any, /) -> Expr:
-    """The larger; NaN when either is."""
-    return Expr(emit.arithmetic(ops.MAXIMUM, ops.OR, "maximum", x1, x2))
-
-
-@array_function(np.minimum)
-def minimum(x1: Any, x2: Any, /) -> Expr:
-    """The smaller; NaN when either is."""
-    return Expr(emit.arithmetic(ops.MINIMUM, ops.AND, "minimum", x1, x2))
+maximum = _binary(
+    partial(emit.arithmetic, ops.MAXIMUM, ops.OR),
+    "maximum",
+    "The larger; NaN when either is.",
+    np.maximum,
+)
+minimum = _binary(
+    partial(emit.arithmetic, ops.MINIMUM, ops.AND),
+    "minimum",
+    "The smaller; NaN when either is.",
+    np.minimum,
+)
 
 
 @method
@@ -244,113 +227,71 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Expr:
     return found if found is not x else +found
 
 
-def _compare(op: Op, subject: str, x1: Any, x2: Any) -> Expr:
-    return Expr(emit.comparison(op, subject, x1, x2))
+equal = _binary(partial(emit.comparison, ops.EQ), "equal", "x1 == x2, elementwise.", np.equal)
+not_equal = _binary(
+    partial(emit.comparison, ops.NE), "not_equal", "x1 != x2, elementwise.", np.not_equal
+)
+less = _binary(partial(emit.comparison, ops.LT), "less", "x1 < x2, elementwise.", np.less)
+less_equal = _binary(
+    partial(emit.comparison, ops.LE), "less_equal", "x1 <= x2, elementwise.", np.less_equal
+)
+greater = _binary(partial(emit.comparison, ops.GT), "greater", "x1 > x2, elementwise.", np.greater)
+greater_equal = _binary(
+    partial(emit.comparison, ops.GE), "greater_equal", "x1 >= x2, elementwise.", np.greater_equal
+)
+logical_and = _binary(
+    partial(emit.on_bools, ops.AND), "logical_and", "Whether both are not 0.", np.logical_and
+)
+logical_or = _binary(
+    partial(emit.on_bools, ops.OR), "logical_or", "Whether either is not 0.", np.logical_or
+)
+logical_xor = _binary(
+    partial(emit.on_bools, ops.XOR), "logical_xor", "Whether exactly one is not 0.", np.logical_xor
+)
+logical_not = _unary(
+    partial(emit.on_bools, ops.NOT), "logical_not", "Whether x is 0.", np.logical_not
+)
+bitwise_and = _binary(
+    partial(emit.on_bits, ops.AND),
+    "bitwise_and",
+    "Bits set in both, of bools or integers.",
+    np.bitwise_and,
+)
+bitwise_or = _binary(
+    partial(emit.on_bits, ops.OR),
+    "bitwise_or",
+    "Bits set in either, of bools or integers.",
+    np.bitwise_or,
+)
+bitwise_xor = _binary(
+    partial(emit.on_bits, ops.XOR),
+    "bitwise_xor",
+    "Bits set in exactly one, of bools or integers.",
+    np.bitwise_xor,
+)
+bitwise_invert = _unary(
+    partial(emit.on_bits, ops.NOT),
+    "bitwise_invert",
+    "Bits that are not set, of bools or integers.",
+    np.invert,
+)
 
 
-@array_function(np.equal)
-def equal(x1: Any, x2: Any, /) -> Expr:
-    """x1 == x2, elementwise."""
-    return _compare(ops.EQ, "equal", x1, x2)
-
-
-@array_function(np.not_equal)
-def not_equal(x1: Any, x2: Any, /) -> Expr:
-    """x1 != x2, elementwise."""
-    return _compare(ops.NE, "not_equal", x1, x2)
-
-
-@array_function(np.less)
-def less(x1: Any, x2: Any, /) -> Expr:
-    """x1 < x2, elementwise."""
-    return _compare(ops.LT, "less", x1, x2)
-
-
-@array_function(np.less_equal)
-def less_equal(x1: Any, x2: Any, /) -> Expr:
-    """x1 <= x2, elementwise."""
-    return _compare(ops.LE, "less_equal", x1, x2)
-
-
-@array_function(np.greater)
-def greater(x1: Any, x2: Any, /) -> Expr:
-    """x1 > x2, elementwise."""
-    return _compare(ops.GT, "greater", x1, x2)
-
-
-@array_function(np.greater_equal)
-def greater_equal(x1: Any, x2: Any, /) -> Expr:
-    """x1 >= x2, elementwise."""
-    return _compare(ops.GE, "greater_equal", x1, x2)
-
-
-@array_function(np.logical_and)
-def logical_and(x1: Any, x2: Any, /) -> Expr:
-    """Whether both are not 0."""
-    return Expr(emit.on_bools(ops.AND, "logical_and", x1, x2))
-
-
-@array_function(np.logical_or)
-def logical_or(x1: Any, x2: Any, /) -> Expr:
-    """Whether either is not 0."""
-    return Expr(emit.on_bools(ops.OR, "logical_or", x1, x2))
-
-
-@array_function(np.logical_xor)
-def logical_xor(x1: Any, x2: Any, /) -> Expr:
-    """Whether exactly one is not 0."""
-    return Expr(emit.on_bools(ops.XOR, "logical_xor", x1, x2))
-
-
-@array_function(np.logical_not)
-def logical_not(x: Any, /) -> Expr:
-    """Whether x is 0."""
-    return Expr(emit.on_bools(ops.NOT, "logical_not", x))
-
-
-@array_function(np.bitwise_and)
-def bitwise_and(x1: Any, x2: Any, /) -> Expr:
-    """Bits set in both, of bools or integers."""
-    return Expr(emit.on_bits(ops.AND, "bitwise_and", x1, x2))
-
-
-@array_function(np.bitwise_or)
-def bitwise_or(x1: Any, x2: Any, /) -> Expr:
-    """Bits set in either, of bools or integers."""
-    return Expr(emit.on_bits(ops.OR, "bitwise_or", x1, x2))
-
-
-@array_function(np.bitwise_xor)
-def bitwise_xor(x1: Any, x2: Any, /) -> Expr:
-    """Bits set in exactly one, of bools or integers."""
-    return Expr(emit.on_bits(ops.XOR, "bitwise_xor", x1, x2))
-
-
-@array_function(np.invert)
-def bitwise_invert(x: Any, /) -> Expr:
-    """Bits that are not set, of bools or integers."""
-    return Expr(emit.on_bits(ops.NOT, "bitwise_invert", x))
-
-
-def _test(op: Op, subject: str, x: Any, *, of_others: bool) -> Expr:
-    """A test of floats; integers and bools all answer `of_others`."""
+def _tested(op: Op, others: bool, subject: str, x: Any) -> Operand:
+    """A test of floats; integers and bools all answer `others`."""
     found = operand(x, subject)
     if is_float(found.dtype):
-        return Expr(emit.unary(op, subject, Expr(found)))
-    answer = term.full(found.type.shape, of_others, BOOL)
-    return Expr(Operand(answer.value))
+        return emit.unary(op, subject, Expr(found))
+    return Operand(term.full(found.type.shape, others, BOOL).value)
 
 
-@array_function(np.isnan)
-def isnan(x: Any, /) -> Expr:
-    """Whether x is NaN."""
-    return _test(ops.ISNAN, "isnan", x, of_others=False)
-
-
-@array_function(np.isfinite)
-def isfinite(x: Any, /) -> Expr:
-    """Whether x is neither infinite nor NaN."""
-    return _test(ops.ISFINITE, "isfinite", x, of_others=True)
+isnan = _unary(partial(_tested, ops.ISNAN, False), "isnan", "Whether x is NaN.", np.isnan)
+isfinite = _unary(
+    partial(_tested, ops.ISFINITE, True),
+    "isfinite",
+    "Whether x is neither infinite nor NaN.",
+    np.isfinite,
+)
 
 
 @array_function(np.isinf)
@@ -369,7 +310,8 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Expr:
     return Expr(Operand(term.where(Term(mask), Term(left), Term(right)).value, weak))
 
 
-@array_function()
-def stop_gradient(x: Any, /) -> Expr:
-    """x, through which no derivative passes."""
-    return Expr(emit.unary(ops.STOP_GRADIENT, "stop_gradient", x))
+stop_gradient = _unary(
+    partial(emit.unary, ops.STOP_GRADIENT),
+    "stop_gradient",
+    "x, through which no derivative passes.",
+)
