@@ -14,27 +14,15 @@ from typing import Any
 import numpy as np
 
 import symc as sc
+from bench import deep
 
 Program = tuple[list[Any], list[Any]]  # inputs, outputs
 
 
 def chain(length: int = 1000) -> Program:
-    """Elementwise operations one after the other, eight kinds in turn, and the slope."""
+    """Elementwise operations one after the other, and the slope."""
     x = sc.var("x", "f64[n]")
-    steps = (
-        sc.tanh,
-        lambda y: y * 1.5,
-        sc.exp,
-        lambda y: y - 1.25,
-        sc.sin,
-        sc.negative,
-        sc.abs,
-        lambda y: sc.maximum(y, 0.125),
-    )
-    y = x
-    for number in range(length):
-        y = steps[number % len(steps)](y)
-    total = sc.sum(y)
+    total = sc.sum(deep.chain(x, length))
     return [x], [total, sc.grad(total, x)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import weakref
 from typing import Any, NamedTuple
 
@@ -253,6 +254,26 @@ def test_leaves_outlive_their_containers() -> None:
     f = call_of(nodes, Structure.TUPLE, 2)
     given += [[np.ones(1000, F32)], Box(np.ones(1000, F32))]
     assert f(given)[0].tolist() == [3] * 1000
+
+
+def test_other_threads_may_change_containers() -> None:
+    f = call_of([(Node.DICT, 1, ("a",)), (Node.LIST, 1), LEAF])
+    given: dict[str, Any] = {"a": [np.ones(1 << 16, F32)]}
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            given["a"] = [np.ones(1 << 16, F32)]
+            given["a"][0] = np.ones(1 << 16, F32)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert f(given)[-1] == 3
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_no_reference_is_lost_or_kept() -> None:
