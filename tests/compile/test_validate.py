@@ -12,11 +12,15 @@ from fuzz.generate import generate
 from symc import CompileError, passes
 from symc.compile import compile_entry
 from symc.compile.validate import validate
-from symc.ir import ops
-from symc.ir.build import apply
-from symc.ir.core import Function, Node, Value
-from symc.ir.options import Options
+from symc.ir import ops, term
+from symc.ir.build import apply, parameter
+from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.options import CONTRACTION, Options
+from symc.ir.term import Term
+from symc.ir.types import F64
 from symc.passes import MEANING, OPTIMISING, PASSES, run_passes, sweep
+from symc.passes.pattern import Apply, Hole, Match, Rule, RuleSet
+from symc.passes.rewrite import rewrite
 
 
 def broken(change: Callable[[Node], Value | None]) -> Callable[[Function, Options], Function]:
@@ -71,3 +75,38 @@ def test_random_programs_pass() -> None:
     for number in range(25):
         function = generate(Random(number), {}).function
         run_passes(function, (*MEANING, *OPTIMISING[3]), Options(), observer=validate)
+
+
+def test_a_licensed_rule_may_change_bits_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms of a contraction in another order, as a rule with the licence and as one without."""
+    x, y = Term(parameter("x", F64, (3, 4, 5))), Term(parameter("y", F64, (5, 4, 3)))
+    axes = {"lhs_batch": (), "rhs_batch": (), "order": "any"}
+    z = term.make(ops.DOT, x, y, **axes, lhs_contract=(1, 2), rhs_contract=(1, 0))
+
+    def turned(match: Match) -> Term:
+        return match.make(ops.DOT, x, y, **axes, lhs_contract=(2, 1), rhs_contract=(0, 1))
+
+    def guard(match: Match) -> bool:
+        return match.node.attrs["lhs_contract"] == (1, 2)
+
+    nodes, _ = reachable([z.value])
+    function = Function("f", (x.value, y.value), tuple(nodes), (z.value,))
+    for licence in (CONTRACTION, None):
+        left = Apply(ops.DOT, (Hole("x"), Hole("y")))
+        rules = RuleSet((Rule("turn", left, turned, licence, guard),))
+
+        def run(
+            function: Function,
+            options: Options,
+            fired: Callable[..., None] | None = None,
+            rules: RuleSet = rules,
+        ) -> Function:
+            return rewrite(function, rules, options, fired)
+
+        monkeypatch.setitem(PASSES, "algebra", run)
+        monkeypatch.setitem(passes._RULE_PASSES, "algebra", run)
+        if licence is not None:
+            run_passes(function, ("algebra",), Options(), observer=validate)
+            continue
+        with pytest.raises(CompileError, match="pass algebra changes result 0"):
+            run_passes(function, ("algebra",), Options(), observer=validate)

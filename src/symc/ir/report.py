@@ -11,13 +11,17 @@ from symc.ir.locations import Location
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A rewrite that was applied: its rule, the pass, the user's line, what it replaced by what."""
+    """A rewrite that was applied: its rule, the pass, the user's line, what it replaced by what.
+
+    licence: what the rule takes leave to change, None when it keeps every bit.
+    """
 
     rule: str
     stage: str
     location: Location
     replaced: Value
     made: Value
+    licence: str | None = None
 
     @property
     def before(self) -> str:

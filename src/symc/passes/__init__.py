@@ -124,7 +124,8 @@ def _run_one(name: str, function: Function, options: Options, report: Report | N
         return _NOTING[name](function, options, say)
 
     def note(rule: Rule, match: Match, made: Value) -> None:
-        fired.append(Fired(rule.name, name, match.node.locations[0], match.root, made))
+        place = match.node.locations[0]
+        fired.append(Fired(rule.name, name, place, match.root, made, rule.licence))
 
     return _RULE_PASSES[name](function, options, note)
 
