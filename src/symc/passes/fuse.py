@@ -87,6 +87,8 @@ def _elementwise(p: Partition, node: Node) -> None:
             p.own(node, buffered)
         return
     inline = merged(p, value, inline)
+    if len(inline) > 1 and not buffered and value in p.repeatable and p.repeat(node, inline):
+        return
     if not p.join_one(node, inline, buffered):
         p.own(node, [*buffered, *(use for uses in inline.values() for use in uses)])
 

@@ -40,6 +40,7 @@ from symc.passes.fuse_index import (
     renamed,
     selection,
 )
+from symc.passes.fuse_repeat import repeatable
 
 SMALL: Final = 1 << 14  # elements that one thread computes without loss
 WIDE: Final = 1 << 17  # a row that is worth several kernels
@@ -172,6 +173,7 @@ class Partition:
         self.aliases: dict[Value, Value] = {}
         self.refusals: dict[tuple[Value, Group], Apart] = {}
         self.copied: dict[Value, list[Use]] = {}  # uses of views that are stored
+        self.repeatable = repeatable(function)
         self._light: dict[Value, int] = {}
         self._smaller: dict[tuple[tuple[Size, ...], tuple[Size, ...]], bool] = {}
         self._row_level: set[Value] = set()
