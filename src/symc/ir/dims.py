@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import product
 from math import gcd
 
@@ -308,6 +308,7 @@ def substitute(size: Size, values: Mapping[str, Size]) -> Size:
     return total
 
 
+@lru_cache(maxsize=4096)
 def size_product(sizes: tuple[Size, ...]) -> Size:
     """The number of elements of a shape."""
     total: Size = 1

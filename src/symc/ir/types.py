@@ -7,6 +7,7 @@ numbers will be several.  Types have structural equality and a cached hash.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,6 +38,16 @@ def is_float(dtype: np.dtype) -> bool:
 def is_int(dtype: np.dtype) -> bool:
     """Whether values of this dtype are integers; bool is not."""
     return dtype.kind in "iu"
+
+
+@lru_cache(maxsize=4096)
+def _bytes(shape: tuple[Size, ...], itemsize: int) -> Size:
+    return size_product(shape) * itemsize
+
+
+@lru_cache(maxsize=4096)
+def _symbols(shape: tuple[Size, ...]) -> frozenset[Symbol]:
+    return frozenset().union(*[symbols(size) for size in shape])
 
 
 class TensorType:
@@ -72,14 +83,14 @@ class TensorType:
 
     @property
     def bytes(self) -> Size:
-        return self.elements * self.dtype.itemsize
+        return _bytes(self.shape, self.dtype.itemsize)
 
     def parts(self) -> tuple[TensorType, ...]:
         """The buffers that a value of this type consists of."""
         return (self,)
 
     def symbols(self) -> frozenset[Symbol]:
-        return frozenset().union(*[symbols(size) for size in self.shape])
+        return _symbols(self.shape)
 
     def with_shape(self, shape: tuple[Size, ...]) -> TensorType:
         return TensorType(self.dtype, shape)

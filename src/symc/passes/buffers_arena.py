@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from symc.ir.dims import Size, prove_le
@@ -29,6 +30,7 @@ class Request:
     last: int
 
 
+@lru_cache(maxsize=4096)
 def aligned(size: Size) -> Size:
     """`size` rounded up to a multiple of the alignment."""
     return (size + (ALIGN - 1)) // ALIGN * ALIGN
