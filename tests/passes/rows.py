@@ -76,6 +76,10 @@ def arrays(function: Function, seed: int, *, special: bool) -> list[np.ndarray]:
         elif special and dtype.kind == "f":
             with np.errstate(over="ignore", under="ignore"):
                 found.append(rng.choice(SPECIAL, shape).astype(dtype))
+        elif special:
+            info = np.iinfo(dtype)
+            limits = [0, 1, -1, 2, 7, -8, info.max, info.min, info.max - 1, info.min + 1]
+            found.append(rng.choice(np.array(limits, dtype), shape))
         else:
             found.append(rng.integers(-4, 5, shape).astype(dtype))
     return found
