@@ -37,7 +37,7 @@ def _spread(node: Node, small: dict[Value, bool]) -> bool:
     """Whether a node only spreads out something small or surely smaller."""
     if node.op.kind is not Kind.VIEW:
         return False
-    (operand,) = node.operands
+    operand = node.operands[0]
     less = prove_le(operand.type.elements + 1, node.results[0].type.elements)
     return small.get(operand, False) or less or not operand.type.rank
 
