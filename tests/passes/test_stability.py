@@ -26,11 +26,11 @@ from symc.ir.types import F32, F64, is_float
 from symc.passes import define
 from symc.passes.pattern import Rule
 from symc.passes.stability_pointwise import SIGMOIDS
-from symc.passes.stability_sums import GROWING
+from symc.passes.stability_sums import GROWING, SHARES
 from symc.passes.stability_sums import SUMS as SUMS_TABLE
 
 # Rows on sums: an element that is nearly 1 has a derivative that is a difference of such.
-SUMS = frozenset(rule.name for rule in (*SUMS_TABLE, *GROWING)) | {"exp_over_sum_of_two"}
+SUMS = frozenset(rule.name for rule in (*SUMS_TABLE, *GROWING, *SHARES)) | {"exp_over_sum_of_two"}
 # Rows that make a tanh, whose derivative 1 - y^2 is accurate beside 1.
 TANHS = frozenset(
     rule.name for _, rule in MEANING if "tanh_of" in rule.name or "twice" in rule.name

@@ -66,6 +66,11 @@ def by_hand(x: Any) -> Any:
     return sc.log(parts[0] + parts[1] + parts[2])
 
 
+def stacked(x: Any) -> Any:
+    parts = [sc.exp(x[:, i]) for i in range(WIDTH)]
+    return sc.stack([part / (parts[0] + parts[1] + parts[2]) for part in parts], axis=1)
+
+
 SOFTMAX: dict[str, Function] = {
     "keepdims": lambda x: sc.exp(x) / total(x),
     "new_axis": lambda x: sc.exp(x) / sc.sum(sc.exp(x), axis=-1)[:, None],
@@ -77,10 +82,15 @@ SOFTMAX: dict[str, Function] = {
     "wide": wide,
     "deep": deep,
     "masked": lambda x: sc.exp(x) * (x < 1e9) / sc.sum(sc.exp(x) * (x < 1e9), axis=1)[:, None],
+    "stacked": stacked,
     "library": lambda x: sc.softmax(x, axis=1),
 }
 LOGS: dict[str, Function] = {
-    **{f"log_{name}": (lambda x, form=form: sc.log(form(x))) for name, form in SOFTMAX.items()},
+    **{
+        f"log_{name}": (lambda x, form=form: sc.log(form(x)))
+        for name, form in SOFTMAX.items()
+        if name != "stacked"  # the logarithm does not move into the parts of an array
+    },
     "difference": lambda x: x - sc.log(total(x)),
     "logs": lambda x: sc.log(sc.exp(x)) - sc.log(total(x)),
     "logsumexp": lambda x: x - sc.logsumexp(x, axis=1, keepdims=True),

@@ -23,10 +23,10 @@ from symc.passes.stability_pointwise import (
     SIGNS,
     SOFTPLUSES,
 )
-from symc.passes.stability_sums import GROWING, SUMS
+from symc.passes.stability_sums import GROWING, SHARES, SUMS
 
 RULES = RuleSet(
-    (*SUMS, *LOGS, *GROWING, *EXPONENTIALS, *SIGMOIDS, *SOFTPLUSES, *SIGNS, *POWERS),
+    (*SUMS, *LOGS, *GROWING, *EXPONENTIALS, *SIGMOIDS, *SHARES, *SOFTPLUSES, *SIGNS, *POWERS),
     through=True,
 )
 

@@ -126,3 +126,17 @@ def no_shift(d: Draw) -> Term:
     """x - (y + log x), where y is no shift."""
     x, y = d.input(shape := d.shape(2)), d.input(shape)
     return x - (y + term.make(ops.LOG, x))
+
+
+def share_of_terms(d: Draw) -> Term:
+    """One exponential over a sum of three."""
+    shape = d.shape()
+    x, y, z = (exp(d.input(shape)) for _ in range(3))
+    return d.choose((x, y, exp(d.input(shape)))) / (x + (y + z))
+
+
+def share_of_unknown_signs(d: Draw) -> Term:
+    """A sum that may be negative, or 0."""
+    shape = d.shape()
+    x, y = (exp(d.input(shape)) for _ in range(2))
+    return x / (x + y * d.input(shape))

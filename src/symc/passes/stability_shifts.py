@@ -115,3 +115,12 @@ def _unit_places(node: Node, places: list[int | None]) -> list[int | None] | Non
         return None
     left = iter(wide)
     return [None if size == 1 else next(left) for size in operand]
+
+
+def is_less_shift(m: Match, value: Value) -> bool:
+    """Whether `value` is something less what `as_shift` made."""
+    node = m.behind(value)
+    if node is None or node.op is not ops.SUB:
+        return False
+    shift = m.behind(node.operands[1])
+    return shift is not None and shift.op is ops.WHERE and _guards_finite(shift)

@@ -36,6 +36,7 @@ from symc.passes.stability_patterns import (
 )
 from symc.passes.stability_shifts import (
     as_shift,
+    is_less_shift,
     is_shift,
     is_shifted,
     largest_along,
@@ -211,6 +212,18 @@ def _terms(m: Match) -> list[Term]:
     return terms
 
 
+def _over_terms(m: Match) -> Term:
+    """e^z / (t1 + t2 + ...), with every exponent less the largest logarithm of a term."""
+    logs = [below_views(m, term, lambda x: m.make(ops.LOG, x)) for term in _terms(m)]
+    shift = as_shift(m, reduce(lambda x, y: m.make(ops.MAXIMUM, x, y), logs))
+    raised = [m.make(ops.EXP, m.make(ops.SUB, one, shift)) for one in (m["z"], *logs)]
+    return m.make(ops.DIV, raised[0], reduce(lambda x, y: m.make(ops.ADD, x, y), raised[1:]))
+
+
+def _grow_unshifted(m: Match) -> bool:
+    return _both_grow(m) and not is_less_shift(m, m.places["z"].value)
+
+
 def _both_grow(m: Match) -> bool:
     """Whether both are positive and made of exponentials, so that their logs are better."""
     pair = (m.places["x"].value, m.places["y"].value)
@@ -332,5 +345,17 @@ GROWING: Final[tuple[Rule, ...]] = (
                 d.input(samples.ROWS) / (d.input(samples.ROWS) * samples.exp(d.input(samples.ROWS)))
             ),
         ),
+    ),
+)
+
+# After the rows on sigmoids, which are such quotients too.
+SHARES: Final[tuple[Rule, ...]] = (
+    row(
+        "exp_over_sum_that_grows",
+        div(exp(Hole("z")), add(X, Y)),
+        _over_terms,
+        _grow_unshifted,
+        examples=(samples.share_of_terms,),
+        near=(samples.share_of_unknown_signs,),
     ),
 )
