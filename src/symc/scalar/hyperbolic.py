@@ -11,6 +11,8 @@ from symc.scalar.exponential import (
     LN2_F32,
     LN2_F64,
     LOG2_E,
+    USUAL,
+    Reduced,
     exp_fit,
     expm1_reduced,
     reduce,
@@ -19,12 +21,14 @@ from symc.scalar.exponential import (
 from symc.scalar.formats import (
     Format,
     at_most,
+    even_odd,
     fast_two_sum,
     format_of,
     halves,
     horner,
     outlinable,
     power_of_two,
+    size_above,
 )
 
 NEAR = {F32: 0.9, F64: 0.65}  # the polynomial serves |x| below this
@@ -45,7 +49,10 @@ def tanh(b: Builder, x: Lanes) -> Lanes:
 def _near(b: Builder, x: Lanes, size: Lanes, f: Format) -> Lanes:
     """|x| + |x| u P(u), u = x^2."""
     square = b.mul(x, x)
-    polynomial = horner(b, square, fitted.TANH_F32 if f.real == F32 else fitted.TANH_F64)
+    if f.real == F32:
+        polynomial = horner(b, square, fitted.TANH_F32)
+    else:
+        polynomial = even_odd(b, square, b.mul(square, square), fitted.TANH_F64)
     return b.fma(b.mul(size, square), polynomial, size)
 
 
@@ -71,15 +78,37 @@ def sigmoid(b: Builder, x: Lanes) -> Lanes:
     """1 / (1 + e^-x).
 
     With |x| = n log 2 + r: sigmoid(-|x|) = m / (m + e^r), m = 2^-n, and sigmoid(|x|) is 1 less
-    that.  The denominator is a pair, and the quotient is corrected for its low part.
+    that.
     """
     f = format_of(b, x)
-    one, zero = b.const(1.0, f.real), b.const(0.0, f.real)
+    part = reduce(b, b.abs(x), f)
+    exponent = b.lsl(b.bitcast(part.shifted, f.integer), f.mantissa)
+    scale = b.bitcast(b.sub(b.const(f.bits(1.0), f.integer), exponent), f.real)
+    below = b.mul(_inverse(b, scale, part, f), scale)
+    result = _on_its_side(b, x, below, f)
+    return b.rare(size_above(b, x, USUAL[f.real], f), result, _sigmoid_of_any, (x,))
+
+
+def _sigmoid_of_any(b: Builder, x: Lanes) -> Lanes:
+    """The same where 2^-n may be subnormal."""
+    f = format_of(b, x)
     size = at_most(b, b.abs(x), 104.0 if f.real == F32 else 746.0)
     part = reduce(b, size, f)
-    minus_n = b.add(b.sub(zero, part.n), b.const(f.magic, f.real))
+    minus_n = b.add(b.sub(b.const(0.0, f.real), part.n), b.const(f.magic, f.real))
     first, second = halves(b, minus_n, f)
-    scale = b.mul(first, second)
+    inverse = _inverse(b, b.mul(first, second), part, f)
+    return _on_its_side(b, x, b.mul(b.mul(inverse, first), second), f)
+
+
+def _on_its_side(b: Builder, x: Lanes, below: Lanes, f: Format) -> Lanes:
+    """sigmoid(x) from sigmoid(-|x|)."""
+    one, zero = b.const(1.0, f.real), b.const(0.0, f.real)
+    return b.select(b.lt(x, zero), below, b.sub(one, below))
+
+
+def _inverse(b: Builder, scale: Lanes, part: Reduced, f: Format) -> Lanes:
+    """1 / (scale + e^r): the denominator is a pair, the quotient corrected for its low part."""
+    one = b.const(1.0, f.real)
     base, base_low = fast_two_sum(b, one, scale)
     high, high_low = fast_two_sum(b, base, part.high)
     low = b.add(high_low, b.add(tail_of(b, part, exp_fit(f)), base_low))
@@ -87,5 +116,4 @@ def sigmoid(b: Builder, x: Lanes) -> Lanes:
     quotient = b.div(one, high)
     minus = b.neg(quotient)
     residue = b.fma(minus, low, b.fma(minus, high, one))
-    below = b.mul(b.mul(b.fma(quotient, residue, quotient), first), second)
-    return b.select(b.lt(x, zero), below, b.sub(one, below))
+    return b.fma(quotient, residue, quotient)
