@@ -23,6 +23,7 @@ from symc.passes import (
     fold,
     forward,
     inline,
+    lift,
     loops,
     narrow,
     order,
@@ -43,6 +44,7 @@ PASSES: Final[dict[str, Pass]] = {
     "loops": loops.run,
     "order": order.run,
     "fold": fold.run,
+    "lift": lift.run,
     "algebra": algebra.run,
     "forward": forward.run,
     "narrow": narrow.run,
@@ -58,8 +60,8 @@ INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "chains", "sha
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
-    2: ("fold", "algebra", "forward", "narrow", "chains", "share", "cse", "dce"),
-    3: ("fold", "algebra", "forward", "narrow", "chains", "share", "fold", "cse", "dce"),
+    2: ("fold", "lift", "algebra", "forward", "narrow", "chains", "share", "cse", "dce"),
+    3: ("fold", "lift", "algebra", "forward", "narrow", "chains", "share", "fold", "cse", "dce"),
 }
 
 _RULE_PASSES: Final = {
