@@ -16,8 +16,9 @@ from symc.ir.options import Options
 from symc.ir.term import Term
 from symc.ir.types import is_float
 from symc.passes import algebra_arithmetic, algebra_dots, algebra_reductions, algebra_views
-from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet, scalar_constant
+from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
+from symc.passes.uniform import scalar_constant
 
 X = Hole("x")
 Y = Hole("y")

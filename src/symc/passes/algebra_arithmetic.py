@@ -19,17 +19,8 @@ from symc.ir.ops.record import Op
 from symc.ir.term import Term
 from symc.ir.types import BOOL, F32, F64, I32, I64, is_float
 from symc.passes.draw import Draw
-from symc.passes.pattern import (
-    Apply,
-    Const,
-    Hole,
-    Match,
-    Pattern,
-    Rule,
-    RuleSet,
-    Sample,
-    scalar_constant,
-)
+from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet, Sample
+from symc.passes.uniform import scalar_constant
 
 X, Y, Z, C, D = (Hole(name) for name in "xyzcd")
 

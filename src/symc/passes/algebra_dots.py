@@ -24,7 +24,8 @@ from symc.ir.types import I64, is_float
 from symc.passes.algebra_reductions import Runs, runs
 from symc.passes.draw import Draw
 from symc.passes.factors import Factor, factor
-from symc.passes.pattern import Apply, Const, Hole, Match, Rule, RuleSet, Sample, constant_is
+from symc.passes.pattern import Apply, Const, Hole, Match, Rule, RuleSet, Sample
+from symc.passes.uniform import constant_is
 
 X, Y = Hole("x"), Hole("y")
 

@@ -36,8 +36,9 @@ from symc.ir.term import Term
 from symc.passes.algebra_dots import SIGNS_AND_ONES
 from symc.passes.draw import Draw
 from symc.passes.factors import Factor, Group, factor, leaves, sorted_factors
-from symc.passes.pattern import NOTHING, Apply, Hole, Match, Opaque, Rule, RuleSet
+from symc.passes.pattern import Apply, Hole, Match, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
+from symc.passes.uniform import NOTHING, Opaque
 
 ANY: Final = "any"
 X, Y = Hole("x"), Hole("y")

@@ -21,7 +21,7 @@ from symc.ir.core import Node, Value
 from symc.ir.ops.attributes import integers
 from symc.ir.ops.record import Kind
 from symc.ir.term import Term, apply_op, make
-from symc.passes.pattern import NOTHING, Opaque
+from symc.passes.uniform import NOTHING, Opaque
 
 # Elementwise steps that are looked through; a longer chain is left where it is.
 DEEP: Final = 8

@@ -16,8 +16,8 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.ops.record import EvaluateContext, Kind
 from symc.ir.options import Options
 from symc.ir.types import Literal
-from symc.passes.pattern import scalar_constant
 from symc.passes.sweep import Sweep
+from symc.passes.uniform import scalar_constant
 
 # Larger results are computed at run time: a constant is copied into the program.
 _LARGEST = 1024

@@ -11,8 +11,9 @@ from typing import Final
 
 from symc.ir.core import Function, Node, Value
 from symc.ir.options import Options
-from symc.passes.pattern import Match, Rule, RuleSet, transparent
+from symc.passes.pattern import Match, Rule, RuleSet
 from symc.passes.sweep import Sweep
+from symc.passes.uniform import transparent
 
 Fired = Callable[[Rule, Match, Value], None]
 

@@ -12,7 +12,7 @@ from symc.ir import ops, term
 from symc.ir.ops.record import Op
 from symc.ir.term import Term
 from symc.passes.draw import Draw
-from symc.passes.pattern import Apply, Const, Either, Match, Rule, scalar_constant
+from symc.passes.pattern import Apply, Const, Either, Match, Rule
 from symc.passes.stability_patterns import (
     MINUS_ONE,
     ONE,
@@ -42,6 +42,7 @@ from symc.passes.stability_patterns import (
     sub,
     tanh,
 )
+from symc.passes.uniform import scalar_constant
 
 _LN2 = 0.6931471805599453
 _TWO = Const(2.0)

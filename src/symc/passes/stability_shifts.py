@@ -10,7 +10,8 @@ from symc.ir.core import Node, Value
 from symc.ir.ops.attributes import integers
 from symc.ir.ops.record import Kind
 from symc.ir.term import Term
-from symc.passes.pattern import Match, transparent
+from symc.passes.pattern import Match
+from symc.passes.uniform import transparent
 
 _AXES = "axes"
 

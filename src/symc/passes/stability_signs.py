@@ -10,7 +10,8 @@ from typing import Final
 from symc.ir import ops
 from symc.ir.core import Node, Value
 from symc.ir.ops.record import Op
-from symc.passes.pattern import Match, scalar_constant, transparent
+from symc.passes.pattern import Match
+from symc.passes.uniform import scalar_constant, transparent
 
 # As far as anyone writes such an expression in one line.
 _MOST_NODES = 64
