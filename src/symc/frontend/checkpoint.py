@@ -1,7 +1,9 @@
 """`sc.checkpoint`: reverse mode computes again what it would have to store.
 
 before: a function of trees.  after: the same function; its derivatives in reverse mode read its
-arguments, and of the values inside only those that the policy saves.  Bits are those without.
+arguments, and of the values inside only those that the policy saves.  Values have the bits that
+they have without; so have derivatives, but for what several uses add to one argument: each
+checkpointed function adds up its own part first.
 """
 
 from __future__ import annotations
