@@ -24,13 +24,14 @@ from symc.passes import cse
 from symc.passes.loops_form import made, pruned, taken_apart
 from symc.passes.loops_merge import joined, mergeable
 from symc.passes.loops_move import Later, accumulate, copied, hoist, sink
+from symc.passes.loops_rows import last_rows
 
 
 def run(function: Function, options: Options) -> Function:
     """Move work out of loops, merge those that are left, and move what that set free."""
     if not any(node.op is ops.SCAN for node in function.nodes):
         return function
-    function = _rebuilt(function, options)
+    function = _rebuilt(last_rows(function), options)
     # Equal work that left two loops must be one value, so that their steps are seen to be equal.
     function = cse.run(function, options)
     sets = mergeable(function)

@@ -161,7 +161,7 @@ class _Stacks:
         return self.rows[value]
 
 
-def _inner(loop: Loop) -> set[Node]:
+def inner_nodes(loop: Loop) -> set[Node]:
     """The nodes that carries depend on."""
     nodes, _ = reachable([carry.after for carry in loop.carries], stop=loop.params)
     return set(nodes)
@@ -169,7 +169,7 @@ def _inner(loop: Loop) -> set[Node]:
 
 def sink(loop: Loop) -> list[Later]:
     """Move what only ys depend on behind the loop."""
-    core = _inner(loop)
+    core = inner_nodes(loop)
     outer = [n for n in loop.nodes() if n not in core]
     movable = [n for n in outer if n.op.kind is not Kind.CONTROL]
     heavy = _with_heavy(movable)
@@ -182,7 +182,7 @@ def sink(loop: Loop) -> list[Later]:
     chosen = [row for row in rows if _all_movable(loop, row, core, set(movable))]
     if not chosen:
         return []
-    read = _read(loop, chosen, core)
+    read = read_of(loop, chosen, core)
     new = [x for x in read if all(row.value is not x for row in loop.ys)]
     if not _worth(loop, chosen, new):
         return []
@@ -199,7 +199,7 @@ def _all_movable(loop: Loop, row: Row, core: set[Node], movable: set[Node]) -> b
     return all(node in movable for node in nodes)
 
 
-def _read(loop: Loop, rows: Sequence[Row], core: set[Node]) -> list[Value]:
+def read_of(loop: Loop, rows: Sequence[Row], core: set[Node]) -> list[Value]:
     """What the rows read of the core: its values, and carries."""
     inside = {r for n in core for r in n.results}
     carried = {carry.param for carry in loop.carries}
@@ -213,7 +213,7 @@ def _worth(loop: Loop, rows: Sequence[Row], new: Sequence[Value]) -> bool:
     """Whether the arrays that are stacked anew stay in proportion to those that go."""
     if not new:
         return True
-    stops = [*loop.params, *(r for n in _inner(loop) for r in n.results)]
+    stops = [*loop.params, *(r for n in inner_nodes(loop) for r in n.results)]
     nodes, _ = reachable([row.value for row in rows], stop=stops)
     products = any(node.op.kind is Kind.CONTRACT for node in nodes)
     factor = _GROWTH_OF_PRODUCTS if products else _GROWTH
@@ -289,8 +289,8 @@ def _total(loop: Loop, carry: Carry, added: Value) -> Later:
         value = value.node.operands[0]
     node = value.node
     factors = [value] if node is None or node.op.kind is not Kind.CONTRACT else node.operands
-    core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | _inner(loop)
-    read = _read(loop, [Row(factor, None) for factor in factors], core)
+    core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | inner_nodes(loop)
+    read = read_of(loop, [Row(factor, None) for factor in factors], core)
     fixed = [x for x in read if x not in loop.consts]
     stacks = _Stacks(loop, {})
     given = {x: stacks.of(x) for x in fixed}

@@ -1,0 +1,106 @@
+"""Of ys of which only the last rows are read, only those are kept: values, bytes, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import symc as sc
+from symc.ir import dims
+from symc.passes.loops_rows import at_most
+
+V = np.random.default_rng(1).normal(size=(3, 3))
+TAKEN: dict[str, Callable] = {
+    "[-1]": lambda y: y[-1],
+    "[-1:]": lambda y: y[-1:],
+    "[-3:]": lambda y: y[-3:],
+    "[-3:][::-1][0]": lambda y: y[-3:][::-1][0],
+    "[1:-1][-2:]": lambda y: y[1:-1][-2:],
+    "[-2, 1:]": lambda y: y[-2, 1:],
+    "two readers": lambda y: y[-1] * y[-2],
+}
+REVERSED: dict[str, Callable] = {
+    "[0]": lambda y: y[0],
+    "[:2]": lambda y: y[:2],
+    "[:4][::-2]": lambda y: y[:4][::-2],
+}
+
+
+def step(c: sc.Expr, a: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+    h = c * 0.5 + a
+    return h, sc.tanh(h @ V) * 2 + c
+
+
+def rows_by_hand(x: np.ndarray, reverse: bool) -> np.ndarray:
+    c, ys = np.zeros(3), np.zeros_like(x)
+    steps = range(len(x))
+    for t in reversed(steps) if reverse else steps:
+        h = c * 0.5 + x[t]
+        ys[t], c = np.tanh(h @ V) * 2 + c, h
+    return ys
+
+
+@pytest.mark.parametrize("name", [*TAKEN, *REVERSED])
+def test_last_rows_take_no_memory_for_the_others(name: str) -> None:
+    reverse = name in REVERSED
+    take = {**TAKEN, **REVERSED}[name]
+    x = sc.var("x", "f64[n,3]")
+    f = sc.function([x], take(sc.scan(step, sc.zeros(3), x, reverse=reverse)[1]))
+    assert not dims.symbols(f.cost().workspace)
+    for rows in (1, 2, 3, 4, 10):
+        given = np.random.default_rng(rows).normal(size=(rows, 3))
+        try:
+            expected = take(rows_by_hand(given, reverse))
+        except IndexError:
+            with pytest.raises(sc.SymcIndexError):
+                f(given)
+            continue
+        np.testing.assert_allclose(f(given), expected, rtol=1e-13)
+
+
+def test_no_steps_have_no_last_row() -> None:
+    x = sc.var("x", "f64[n,3]")
+    ys = sc.scan(step, sc.zeros(3), x)[1]
+    empty = np.ones((0, 3))
+    assert sc.function([x], ys[-2:])(empty).shape == (0, 3)
+    with pytest.raises(sc.SymcIndexError):
+        sc.function([x], ys[-1])(empty)
+
+
+def test_rows_that_others_read_stay() -> None:
+    x = sc.var("x", "f64[20,3]")
+    ys = sc.scan(step, sc.zeros(3), x)[1]
+    f = sc.function([x], [ys[-1], ys])
+    given = np.random.default_rng(0).normal(size=(20, 3))
+    last, every = f(given)
+    np.testing.assert_allclose(every, rows_by_hand(given, reverse=False), rtol=1e-13)
+    assert last.tolist() == every[-1].tolist()
+
+
+def test_what_only_the_last_row_needs_is_done_once() -> None:
+    x = sc.var("x", "f64[n,3]")
+    f = sc.function([x], sc.scan(step, sc.zeros(3), x)[1][-1])
+    loop = f.ir("optimized").partition('"symc.scan"')[2].partition("carries =")[0]
+    assert "tanh" not in loop
+    assert "tanh" in f.ir("optimized")
+
+
+def test_gradients_of_the_last_row() -> None:
+    given = np.random.default_rng(2).normal(size=(5, 3))
+    sc.check_grads(lambda x: sc.sum(sc.scan(step, sc.zeros(3), x)[1][-1]), (given,), order=2)
+
+
+@pytest.mark.parametrize(
+    ("size", "bound"),
+    [
+        (dims.symbol("n") - dims.maximum(0, dims.symbol("n") - 3), 3),
+        (dims.minimum(dims.symbol("n"), 4) + 1, 5),
+        (7 - dims.symbol("n"), 7),
+        (dims.symbol("n"), None),
+        (dims.maximum(dims.symbol("n"), 4), None),
+    ],
+)
+def test_bounds_of_sizes(size: dims.Size, bound: int | None) -> None:
+    assert at_most(size) == bound
