@@ -22,7 +22,6 @@ from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.locations import here
 
 T = TypeVar("T")
-_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def settled(
     carry: Carried, trace: Callable[[Carried], tuple[Region, Carried, T]], title: str
 ) -> tuple[Region, Carried, T]:
     """The step traced on a carry whose dtypes it keeps; DTypeError when there is none."""
-    for _ in range(_TRIES):
+    for _ in range(2 * len(carry.operands) + 2):  # each may become a float, and then typed
         found = trace(carry)
         results = [r.type.dtype for r in found[0].function.results[: len(carry.operands)]]
         pairs = list(zip(carry.operands, results, strict=True))
@@ -91,8 +90,8 @@ def settled(
                     )
                 )
         operands = [
-            own if own.dtype == dtype else Operand(emit.cast(own, dtype, title))
-            for own, dtype in pairs
+            own if own.dtype == dtype else Operand(emit.cast(own, dtype, title), weak)
+            for (own, dtype), weak in zip(pairs, found[0].weak, strict=False)
         ]
         carry = Carried(operands, carry.tree, carry.title)
     raise DTypeError(message(f"{title}: the dtype of the carry does not settle", where=here()))
