@@ -59,7 +59,7 @@ class Moved:
             [np.asarray(rng.normal(size=arrays[i].shape)) for i in self.numbers] for _ in range(3)
         ]
         self.y = Term(apply(case.op, self.params, case.attrs).results[0])
-        self.z = (self.y * self.y * self.y).value
+        self.z = (self.y * self.y * self.y + self.y).value
         self.w = Value(self.z.type)
 
     def run(self, wanted: Sequence[Value | None], weight: np.ndarray) -> list[np.ndarray]:
@@ -294,6 +294,19 @@ def test_what_complex_step_leaves_out_is_not_analytic() -> None:
         ops.ABS, ops.CAST, ops.MAX, ops.MAXIMUM, ops.MIN, ops.MINIMUM, ops.MOD, ops.PROD, ops.RELU,
         ops.SCATTER_FOLD, ops.SCATTER_FOLD_ALONG, ops.WHERE,
     }  # fmt: skip
+
+
+MIXED = [case for case in cases() if floats(case) and is_float(built(case).results[0].type.dtype)]
+
+
+@pytest.mark.parametrize("case", MIXED, ids=str)
+def test_cotangents_have_the_types_of_operands(case: Case) -> None:
+    """Of casts, too, whose operand and result differ."""
+    _, pushed, wrt, w, pulled = first_order(case)
+    assert pushed.type == w.type
+    assert [ct.type for ct in pulled if ct is not None] == [
+        x.type for x, ct in zip(wrt, pulled, strict=True) if ct is not None
+    ]
 
 
 # --- linear maps
