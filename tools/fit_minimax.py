@@ -168,6 +168,20 @@ def log_fit(dtype: str, degree: int, lo: Real, hi: Real) -> Fit:
     )
 
 
+def log_base_fit(name: str, degree: int, base: Real) -> Fit:
+    """log(1 + f) / log(base) = f / log(base) + f^2 P(f), 1 + f in [43/64, 43/32], in f32."""
+    scale = 1 / mp.log(base)
+    return Fit(
+        name,
+        "f32",
+        degree,
+        mp.mpf(-21) / 64,
+        mp.mpf(11) / 32,
+        lambda f: series(f, lambda f: scale * (mp.log1p(f) - f) / f**2, -scale / 2),
+        lambda f: series(f, lambda f: abs(f**2 / mp.log1p(f) / scale), mp.mpf(0)),
+    )
+
+
 def log_ratio_fit(name: str, degree: int, most: Real) -> Fit:
     """log((1 + s)/(1 - s)) = 2s + s z L(z), z = s^2."""
     edge = ((most - 1) / (most + 1)) ** 2 * (1 + mp.mpf("1e-6"))
@@ -254,6 +268,8 @@ FITS = (
     expm1_fit("f32", 5),
     expm1_fit("f64", 10),
     replace(log_fit("f32", 7, mp.mpf("-0.25"), mp.mpf("0.5")), nudged=1),
+    log_base_fit("LOG2_F32", 8, mp.mpf(2)),
+    log_base_fit("LOG10_F32", 8, mp.mpf(10)),
     log_ratio_fit("LOG_RATIO_F64", 6, mp.sqrt(2)),
     log_ratio_fit("LOG_RATIO_SHORT", 3, mp.mpf("1.5")),
     replace(log_fit("f64", 6, mp.mpf("-0.0068"), mp.mpf("0.0068")), name="LOG_TABLE_F64"),

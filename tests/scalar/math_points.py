@@ -59,7 +59,23 @@ def specials(dtype: np.dtype) -> np.ndarray:
         17.33,
         38.0,
     ]
-    ends = [88.7228, 88.7229, 103.9, 104.5, 709.782, 709.783, 745.1, 746.5, 1024.0, 1075.0, 128.0]
+    ends = [
+        87.3,
+        708.3,
+        43 / 64,
+        43 / 32,
+        88.7228,
+        88.7229,
+        103.9,
+        104.5,
+        709.782,
+        709.783,
+        745.1,
+        746.5,
+        1024.0,
+        1075.0,
+        128.0,
+    ]
     sizes = [info.max, info.tiny, info.smallest_subnormal, info.tiny * 0.75, info.eps, np.inf, 0.0]
     angles = [np.pi * k / 4 for k in range(1, 12)] + [np.pi * 1e4, 1e22, 2.0**100, 2.0**120 * 1.3]
     with np.errstate(over="ignore"):

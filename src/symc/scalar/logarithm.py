@@ -7,8 +7,11 @@ non-finite operands leave by one branch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from symc.scalar import coefficients as fitted
 from symc.scalar.builder import F32, F64, Body, Builder, Lanes
@@ -27,6 +30,8 @@ from symc.scalar.formats import (
 # 1 + f is kept between this and twice this.  With 3/4 the f of log1p is exact in f32 but for one x
 # at either end; the next float leaves out the one at 1/2, whose error would be 1.27 ULP.
 FOLD = {F32: float.fromhex("0x1.800002p-1"), F64: float.fromhex("0x1.6a09e667f3bcdp-1")}
+# Where the fraction is exact anyway, sums of k log 2 and the rest lose less so.
+MIDDLE = {F32: 43 / 64, F64: FOLD[F64]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +104,20 @@ def short_log(b: Builder, fraction: Lanes) -> Lanes:
 
 
 def _to_base(b: Builder, minus_k: Lanes, fraction: Lanes, f: Format, base: Base) -> Lanes:
-    """(k log 2 + log(1 + fraction)) / log(base).
-
-    f32 in f64; f64 with the large products exact, as pairs.
-    """
-    scale, scale_low = (b.const(part, F64) for part in base.scale)
-    step, step_low = (b.const(part, F64) for part in base.step)
-    k = b.sub(b.const(0.0, F64), b.cast(minus_k, F64))
-    if f.real == F32:
-        log = short_log(b, b.cast(fraction, F64))
-        return b.cast(b.fma(k, step, b.fma(k, step_low, b.mul(log, scale))), F32)
+    """(k log 2 + log(1 + fraction)) / log(base), the large products exact, as pairs."""
+    pairs = (base.scale, base.step) if f.real == F64 else (base.scale_f32, base.step_f32)
+    (scale, scale_low), (step, step_low) = ([b.const(c, f.real) for c in pair] for pair in pairs)
     linear = b.mul(fraction, scale)
     linear_low = b.fma(fraction, scale_low, b.fma(fraction, scale, b.neg(linear)))
+    k = b.sub(b.const(0.0, f.real), minus_k)
     total, total_low = fast_two_sum(b, b.mul(k, step), linear)
-    half, rest = _series(b, fraction)
-    small = b.fma(b.sub(rest, half), scale, b.fma(k, step_low, linear_low))
+    rest = b.fma(k, step_low, linear_low)
+    if f.real == F64:
+        half, series = _series(b, fraction)
+        small = b.fma(b.sub(series, half), scale, rest)
+    else:
+        square = b.mul(fraction, fraction)
+        small = b.fma(square, even_odd(b, fraction, square, base.fit_f32), rest)
     return b.add(total, b.add(total_low, small))
 
 
@@ -123,37 +127,50 @@ class Base:
 
     scale: tuple[float, ...]
     step: tuple[float, ...]
+    fit_f32: tuple[float, ...]  # of the logarithm of 1 + f to this base, beyond the linear term
+
+    @property
+    def scale_f32(self) -> tuple[float, float]:
+        """`scale` in f32."""
+        first = float(np.float32(self.scale[0]))
+        return first, self.scale[0] - first
+
+    @property
+    def step_f32(self) -> tuple[float, float]:
+        """`step` in f32: 14 bits, and the rest."""
+        first = math.floor(self.step[0] * 2.0**14) / 2.0**14
+        return first, self.step[0] - first + self.step[1]
 
 
-BASE_2 = Base(fitted.LOG2_E, (1.0, 0.0))
-BASE_10 = Base(fitted.LOG10_E, fitted.LOG10_2)
+BASE_2 = Base(fitted.LOG2_E, (1.0, 0.0), fitted.LOG2_F32)
+BASE_10 = Base(fitted.LOG10_E, fitted.LOG10_2, fitted.LOG10_F32)
 
 
 @outlinable
 def log(b: Builder, x: Lanes) -> Lanes:
     """The natural logarithm; -inf at zeros, NaN below."""
-    return _log_normally(b, x, log_of, log_of_any)
+    return _log_normally(b, x, log_of, log_of_any, FOLD[format_of(b, x).real])
 
 
 @outlinable
 def log2(b: Builder, x: Lanes) -> Lanes:
     """The logarithm to base 2; exact at powers of 2."""
-    return _log_normally(b, x, _finite_log2, _log2_of_any)
+    return _log_normally(b, x, _finite_log2, _log2_of_any, MIDDLE[format_of(b, x).real])
 
 
 @outlinable
 def log10(b: Builder, x: Lanes) -> Lanes:
     """The logarithm to base 10."""
-    return _log_normally(b, x, _finite_log10, _log10_of_any)
+    return _log_normally(b, x, _finite_log10, _log10_of_any, MIDDLE[format_of(b, x).real])
 
 
 Finite = Callable[[Builder, Lanes, Lanes, Format], Lanes]  # (-k, fraction) -> logarithm
 
 
-def _log_normally(b: Builder, x: Lanes, finite: Finite, any_log: Body) -> Lanes:
+def _log_normally(b: Builder, x: Lanes, finite: Finite, any_log: Body, least: float) -> Lanes:
     f = format_of(b, x)
     unusual = outside(b, b.bitcast(x, f.integer), f.bits(f.least_normal), f.infinity_bits, f)
-    parts = split(b, x, f, FOLD[f.real])
+    parts = split(b, x, f, least)
     fraction = b.sub(parts.significand, b.const(1.0, f.real))
     return b.rare(unusual, finite(b, parts.minus_k, fraction, f), any_log, (x,))
 
@@ -168,21 +185,21 @@ def _finite_log10(b: Builder, minus_k: Lanes, fraction: Lanes, f: Format) -> Lan
 
 def log_of_any(b: Builder, x: Lanes) -> Lanes:
     """log x for every x."""
-    return _log_of_any(b, x, log_of)
+    return _log_of_any(b, x, log_of, FOLD[format_of(b, x).real])
 
 
 def _log2_of_any(b: Builder, x: Lanes) -> Lanes:
-    return _log_of_any(b, x, _finite_log2)
+    return _log_of_any(b, x, _finite_log2, MIDDLE[format_of(b, x).real])
 
 
 def _log10_of_any(b: Builder, x: Lanes) -> Lanes:
-    return _log_of_any(b, x, _finite_log10)
+    return _log_of_any(b, x, _finite_log10, MIDDLE[format_of(b, x).real])
 
 
-def _log_of_any(b: Builder, x: Lanes, finite: Finite) -> Lanes:
+def _log_of_any(b: Builder, x: Lanes, finite: Finite, least: float) -> Lanes:
     f = format_of(b, x)
     zero, infinity = b.const(0.0, f.real), b.const(float("inf"), f.real)
-    parts = split_any(b, x, f, FOLD[f.real])
+    parts = split_any(b, x, f, least)
     fraction = b.sub(parts.significand, b.const(1.0, f.real))
     value = finite(b, parts.minus_k, fraction, f)
     result = b.select(b.lt(x, infinity), value, b.add(x, x))  # the sum quiets a NaN
