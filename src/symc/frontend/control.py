@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from symc.frontend import constraints, emit, scope, trees
 from symc.frontend.carries import Carried, carried, settled
 from symc.frontend.dims import as_size
@@ -22,6 +24,7 @@ from symc.frontend.entering import require_function, transformed
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
 from symc.frontend.regions import Region, title_of, traced
+from symc.frontend.scan_parts import Steps, in_parts, remembered, truncation
 from symc.frontend.trees import Structure
 from symc.ir import dims, ops, term
 from symc.ir.build import apply
@@ -70,15 +73,24 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     leading axis.  Raises ShapeError or DTypeError when a step changes the type of the carry.
     """
     require_function(step, "scan")
-    for option, given in (("until", until), ("truncate", truncate), ("checkpoint", checkpoint)):
-        if given is not None:
-            raise _not_offered(f"scan: {option}")
+    if until is not None:
+        raise _not_offered("scan: until")
     title = name or title_of(step)
     size = None if length is None else as_size(length, f"{title}: length")
+    kept, every = remembered(step, checkpoint, title)
+    last = truncation(truncate, title)
+
+    def once(step: Any, init: Any, xs: Any, length: Size | None) -> tuple[Any, Any]:
+        how = _Steps(title, length, bool(reverse))
+        return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
 
     def run(init: Any, xs: Any) -> tuple[Any, Any]:
-        how = _Steps(title, size, bool(reverse))
-        return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
+        if every is None and last is None:
+            return once(kept, init, xs, size)
+        seqs = _sequences(xs, size, title)
+        whole = trees.unflatten(seqs.tree, [Expr(Operand(x)) for x in seqs.values])
+        steps = Steps(once, kept, title, seqs.length, bool(reverse))
+        return in_parts(steps, init, whole, last, every)
 
     found: tuple[Any, Any] = at_once_or_traced(run)(init, xs)
     return found
@@ -211,11 +223,10 @@ def while_loop(
     require_function(body, "while_loop: body")
     if checkpoint is not None:
         raise _not_offered("while_loop: checkpoint")
-    return at_once_or_traced(lambda carry: _while(cond, body, carry))(init)
+    return at_once_or_traced(lambda carry: _while(cond, body, carry, title_of(body)))(init)
 
 
-def _while(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
-    title = title_of(body)
+def _while(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any, title: str) -> Any:
 
     def traced_with(carry: Carried) -> tuple[Region, Carried, None]:
         def inner(own: list[Expr]) -> Any:
@@ -249,9 +260,13 @@ def _require_bool(test: Region, title: str) -> None:
 def fori_loop(lo: Any, hi: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
     """The carry after `carry = body(i, carry)` for i in lo, lo + 1, ..., hi - 1.
 
-    `lo` and `hi` are ints or sizes; the carry keeps its tree, shapes and dtypes.
+    `lo` and `hi` are ints or sizes, or integer scalars that are known at run time: then it is a
+    `while_loop`, through which forward mode passes only.  The carry keeps its tree, shapes and
+    dtypes.
     """
     require_function(body, "fori_loop")
+    if any(isinstance(bound, Expr | np.ndarray) for bound in (lo, hi)):
+        return at_once_or_traced(lambda *given: _counted(body, *given))(lo, hi, init)
     first, last = as_size(lo, "fori_loop: lo"), as_size(hi, "fori_loop: hi")
     count = dims.maximum(0, last - first)
 
@@ -262,6 +277,27 @@ def fori_loop(lo: Any, hi: Any, body: Callable[[Any, Any], Any], init: Any) -> A
         return _scan(step, init, None, _Steps(title_of(body), count, reverse=False))[0]
 
     return at_once_or_traced(run)(init)
+
+
+def _counted(body: Callable[[Any, Any], Any], lo: Any, hi: Any, init: Any) -> Any:
+    """A loop over numbers that are known at run time."""
+    first, last = _number(lo, "fori_loop: lo"), _number(hi, "fori_loop: hi")
+
+    def step(state: tuple[Any, Any]) -> tuple[Any, Any]:
+        i, carry = state
+        return i + 1, body(i, carry)
+
+    return _while(lambda state: state[0] < last, step, (first, init), title_of(body))[1]
+
+
+def _number(x: Any, subject: str) -> Expr:
+    """One integer, as i64."""
+    found = lift(x, subject).__symc_operand__()
+    if found.value.type.rank or found.value.type.dtype.kind not in "iu":
+        raise DTypeError(
+            message(subject, got=found.value.type, expected="one integer", where=here())
+        )
+    return Expr(Operand(emit.cast(found, I64, subject)))
 
 
 def _shifted(number: Expr, first: Size) -> Expr:
@@ -313,12 +349,8 @@ def switch(i: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> An
         require_function(f, "switch")
 
     def run(i: Any, operands: tuple[Any, ...]) -> Any:
-        found = lift(i, "switch: i").__symc_operand__()
-        if found.value.type.rank or found.value.type.dtype.kind not in "iu":
-            raise DTypeError(
-                message("switch: i", got=found.value.type, expected="one integer", where=here())
-            )
-        return _switch("switch", emit.cast(found, I64, "switch: i"), chosen, operands)
+        number = _number(i, "switch: i").__symc_operand__().value
+        return _switch("switch", number, chosen, operands)
 
     return at_once_or_traced(run)(i, operands)
 
