@@ -71,6 +71,7 @@ from symc.ir.ops.transcendental import (
     SOFTPLUS,
     TANH,
 )
+from symc.ir.ops.truncated import FORWARD_ONLY
 from symc.ir.ops.view import BROADCAST, PERMUTE, RESHAPE, SLICE
 from symc.ir.ops.while_loop import WHILE
 
@@ -101,6 +102,7 @@ _TABLE = (
     FLOOR,
     FLOORDIV,
     FMA,
+    FORWARD_ONLY,
     GE,
     GT,
     IOTA,
@@ -184,6 +186,7 @@ __all__ = [
     "FLOOR",
     "FLOORDIV",
     "FMA",
+    "FORWARD_ONLY",
     "GE",
     "GT",
     "IOTA",
