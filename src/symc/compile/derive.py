@@ -30,7 +30,9 @@ from symc.passes.sweep import Sweep
 OPTIONS: Final = Options()
 # How far a rule looks behind the values that a derivative is taken of.
 SIGHT: Final = 8
-BEYOND_INLINING: Final = tuple(name for name in MEANING if name != "inline")
+# Sums of products stay sums until the derivative is taken: where a slope is infinite on the side
+# that is not selected, a contraction would multiply it by 0, and a sum leaves it out.
+BEFORE: Final = tuple(name for name in MEANING if name not in {"inline", "contractions"})
 
 
 def pullback(
@@ -89,7 +91,7 @@ def _near(values: Sequence[Value]) -> tuple[set[Node], list[Value]]:
 def _defined(function: Function, report: Report | None = None) -> Function:
     """The function and its regions after the meaning passes; only plain calls are inlined."""
     function = Sweep(inline.calls(function, OPTIONS)).run(_with_defined_regions)
-    return run_passes(function, BEYOND_INLINING, OPTIONS, report)
+    return run_passes(function, BEFORE, OPTIONS, report)
 
 
 def _with_defined_regions(node: Node) -> Sequence[Value] | None:
