@@ -127,7 +127,8 @@ class StagePass:
     def attempt(self, position: Position) -> tuple[Reg, Callable[[], None]]:
         """One whole vector without rare branches: whether one was needed, and what stores it."""
         builder = self.memory.builder
-        builder.deferred = masks = []
+        masks: list[Lanes] = []
+        builder.deferred = masks
         values = self.body.vector(position)
         direct = [(number, self._single(number, value)) for number, value in enumerate(values)]
         builder.deferred = None
