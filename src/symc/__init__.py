@@ -14,6 +14,9 @@ from symc.frontend.activation import (
     one_hot,
     softmax,
 )
+from symc.frontend.associative import (
+    associative_scan,
+)
 from symc.frontend.batching import (
     vmap,
 )
@@ -282,6 +285,7 @@ __all__ = [
     "argmax",
     "argmin",
     "asarray",
+    "associative_scan",
     "astype",
     "bitwise_and",
     "bitwise_invert",
