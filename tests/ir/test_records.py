@@ -46,7 +46,7 @@ def test_fields_without_default(missing: str) -> None:
         Linear((), rule),
         Linear((0, 2), rule),
     ],
-    ids=repr,
+    ids=["none", "text", "blank", "one", "three", "nothing", "no operand", "operand 2"],
 )
 def test_a_derivative_must_fit_the_operands(derivative: Any) -> None:
     with pytest.raises(OpContractError, match="op sample: derivative"):
