@@ -154,6 +154,21 @@ def test_constants_and_known_gradients():
     close(run(sc.grad(sc.sum(x * y), x, known_grads={y: x})), 2 * a + 2 * a)
 
 
+def test_stop_gradient_takes_trees():
+    tree = {"a": np.arange(3.0), "b": (2.0, None)}
+    stopped = sc.stop_gradient(tree)
+    assert stopped["a"].tolist() == [0, 1, 2]
+    assert stopped["b"] == (2.0, None)
+
+    def cost(p):
+        q = sc.stop_gradient(p)
+        return sc.sum(p["a"] * q["a"]) * q["b"][0]
+
+    made = sc.jit(sc.grad(cost))(tree)
+    assert made["a"].tolist() == [0, 2, 4]
+    assert made["b"] == (0, None)
+
+
 def test_rop_and_lop():
     x, v, u = sc.var("x", "f64[n]"), sc.var("v", "f64[n]"), sc.var("u", "f64[m,n]")
     y = sc.stack([x * x, sc.exp(x)])

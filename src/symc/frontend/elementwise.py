@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from symc.frontend import emit
+from symc.frontend import emit, trees
 from symc.frontend.dispatch import array_function, method
 from symc.frontend.expr import Expr, lift, power
 from symc.frontend.operand import Operand, operand
@@ -310,8 +310,13 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Expr:
     return Expr(Operand(term.where(Term(mask), Term(left), Term(right)).value, weak))
 
 
-stop_gradient = _unary(
+_stopped = _unary(
     partial(emit.unary, ops.STOP_GRADIENT),
     "stop_gradient",
     "x, through which no derivative passes.",
 )
+
+
+def stop_gradient(x: Any, /) -> Any:
+    """x, an array or a tree of arrays, through which no derivative passes."""
+    return trees.mapped(_stopped, x)
