@@ -100,8 +100,11 @@ def exp_of_any(b: Builder, x: Lanes) -> Lanes:
     f = format_of(b, x)
     # Beyond these limits results are 0 and infinity anyway.
     low, high = (-104.0, 89.0) if f.real == F32 else (-746.0, 710.0)
-    part = reduce(b, at_most(b, at_least(b, x, low), high), f)
-    return scaled(b, exp_reduced(b, part, f), part.shifted, f)
+    zero = b.const(0.0, f.real)
+    vanishes = b.lt(x, b.const(low, f.real))
+    # Not computed: a product that underflows takes a CPU a hundred cycles, and masks are common.
+    part = reduce(b, b.select(vanishes, zero, at_most(b, x, high)), f)
+    return b.select(vanishes, zero, scaled(b, exp_reduced(b, part, f), part.shifted, f))
 
 
 @outlinable

@@ -92,12 +92,14 @@ def sigmoid(b: Builder, x: Lanes) -> Lanes:
 def _sigmoid_of_any(b: Builder, x: Lanes) -> Lanes:
     """The same where 2^-n may be subnormal."""
     f = format_of(b, x)
-    size = at_most(b, b.abs(x), 104.0 if f.real == F32 else 746.0)
-    part = reduce(b, size, f)
-    minus_n = b.add(b.sub(b.const(0.0, f.real), part.n), b.const(f.magic, f.real))
+    size, zero = b.abs(x), b.const(0.0, f.real)
+    vanishes = b.gt(size, b.const(104.0 if f.real == F32 else 746.0, f.real))
+    part = reduce(b, b.select(vanishes, zero, size), f)
+    minus_n = b.add(b.sub(zero, part.n), b.const(f.magic, f.real))
     first, second = halves(b, minus_n, f)
     inverse = _inverse(b, b.mul(first, second), part, f)
-    return _on_its_side(b, x, b.mul(b.mul(inverse, first), second), f)
+    below = b.mul(b.mul(inverse, first), second)
+    return _on_its_side(b, x, b.select(vanishes, zero, below), f)
 
 
 def _on_its_side(b: Builder, x: Lanes, below: Lanes, f: Format) -> Lanes:
