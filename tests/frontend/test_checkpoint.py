@@ -91,7 +91,7 @@ def test_a_policy_that_saves_everything_is_no_checkpoint() -> None:
     assert saving.cost() == plain.cost()
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: "asked" if callable(p) else str(p))
 @pytest.mark.parametrize(
     "transform",
     [
