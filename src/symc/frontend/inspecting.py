@@ -19,8 +19,9 @@ T = TypeVar("T")
 class Explanation(str):
     """The report as text; its parts are attributes.
 
-    `rewrites`, `fusion`, `loops`, `kernels`, `copies`, `passes`, `notes` are lists; `flops`, `bytes`,
-    `workspace` are texts of expressions of the named sizes; `cache`, `cache_reason`, `threads`.
+    `rewrites`, `fusion`, `loops`, `kernels`, `copies`, `passes`, `notes` are lists; `flops`,
+    `bytes`, `workspace` are texts of expressions of the named sizes; `cache`, `cache_reason`,
+    `threads`.
     """
 
     __slots__ = ("_report",)
