@@ -115,3 +115,51 @@ def test_outside_it_is_an_array_like_any_other() -> None:
     g = sc.jit(lambda a, b: a + b)
     made.shape = (3, 1)
     assert g(made, 1.0).shape == (3, 1)
+
+
+def test_symbolic_indices_of_concrete_arrays() -> None:
+    table = np.arange(12.0).reshape(3, 4)
+
+    @sc.jit
+    def f(i: Any, x: Any) -> Any:
+        a = sc.asarray(table)
+        return a[i], a[i, 1:3], a[:, i] * x, sc.zeros(4)[: x.shape[0]] + x
+
+    row, part, column, zeros = f(1, np.ones(3))
+    np.testing.assert_array_equal(row, table[1])
+    np.testing.assert_array_equal(part, table[1, 1:3])
+    np.testing.assert_array_equal(column, table[:, 1])
+    assert zeros.tolist() == [1, 1, 1]
+
+
+def test_symbolic_values_are_not_written_into_concrete_arrays() -> None:
+    for write in (lambda a, x: a.__setitem__(0, x[0]), lambda a, x: a.__setitem__(x[0] > 0, 1.0)):
+        with pytest.raises(sc.TracerError, match=r"(?s)concrete array.*x = x.at\[i\].set"):
+            sc.jit(lambda x, write=write: write(sc.zeros(3), x))(np.ones(3))
+
+    @sc.jit
+    def f(x: Any) -> Any:
+        a = sc.zeros(3)
+        a[1] = 5.0
+        return a + x
+
+    assert f(np.ones(3)).tolist() == [1, 6, 1]
+
+
+def test_asarray_of_lists_with_symbolic_items() -> None:
+    @sc.jit
+    def f(x: Any) -> Any:
+        angle = x[0]
+        turn = sc.asarray([[sc.cos(angle), -sc.sin(angle)], [sc.sin(angle), sc.cos(angle)]])
+        return turn, sc.asarray((x, [1.0, 2.0])), sc.asarray([x[0], 1], dtype="f32")
+
+    x = np.array([0.5, 3.0])
+    turn, rows, short = f(x)
+    c, s = np.cos(0.5), np.sin(0.5)
+    np.testing.assert_allclose(turn, [[c, -s], [s, c]], rtol=1e-15)
+    assert rows.tolist() == [[0.5, 3.0], [1.0, 2.0]]
+    assert (short.dtype, short.tolist()) == (np.float32, [0.5, 1.0])
+    slope = sc.grad(lambda x: sc.sum(sc.asarray([x * x, 3.0 * x, 1.0]) * np.array([1.0, 2.0, 3.0])))
+    assert slope(2.0) == 10
+    with pytest.raises(sc.ShapeError, match="stack"):
+        sc.jit(lambda x: sc.asarray([x, x[0]]))(x)

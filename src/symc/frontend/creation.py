@@ -12,7 +12,8 @@ from symc.frontend.convert import as_array
 from symc.frontend.dims import Dim, as_shape, as_size
 from symc.frontend.dispatch import stands_for
 from symc.frontend.expr import Expr, lift
-from symc.frontend.operand import Operand, is_symbolic, operand, read
+from symc.frontend.manipulation import stack
+from symc.frontend.operand import Operand, is_symbolic, mentions_symbolic, operand, read
 from symc.frontend.spec import as_dtype, compiled_dtype, float64
 from symc.ir import dims, term
 from symc.ir.errors import DomainError, message
@@ -21,16 +22,10 @@ from symc.ir.term import Term
 from symc.ir.types import BOOL, I64
 
 
-def _symbolic(*parts: Any) -> bool:
-    return any(
-        _symbolic(*part) if isinstance(part, tuple | list) else is_symbolic(part) for part in parts
-    )
-
-
 def full(shape: Any, fill_value: Any, *, dtype: Any = None) -> Any:
     """Every element `fill_value` (a number or a scalar array)."""
     sizes = as_shape(shape, "full")
-    if not _symbolic(shape, fill_value):
+    if not mentions_symbolic((shape, fill_value)):
         chosen = None if dtype is None else as_dtype(dtype, subject="full")
         return in_trace(np.full(sizes, filling(fill_value, chosen), chosen))
     found = operand(fill_value, "full")
@@ -91,9 +86,9 @@ def empty_like(x: Any, /, *, dtype: Any = None) -> Any:
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, copy: bool | None = None) -> Any:
-    """An array-like as an ndarray; symbolic values stay symbolic."""
-    if is_symbolic(obj):
-        found = lift(obj, "asarray")
+    """An array-like as an ndarray; symbolic values, and nested lists with such, are symbolic."""
+    if mentions_symbolic(obj):
+        found = _assembled(obj)
         return found if dtype is None else found.astype(dtype)
     array = as_array(obj, "asarray")
     if dtype is not None:
@@ -101,9 +96,17 @@ def asarray(obj: Any, /, *, dtype: Any = None, copy: bool | None = None) -> Any:
     return in_trace(np.array(array, copy=True) if copy else array)
 
 
+def _assembled(obj: Any) -> Expr:
+    """A symbolic value, or a nested list of arrays of one shape, as one array."""
+    if not isinstance(obj, list | tuple):
+        return lift(obj, "asarray")
+    parts = [_assembled(part) if mentions_symbolic(part) else part for part in obj]
+    return stack(parts)
+
+
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
     """start, start + step, ... below stop; sizes may be Dims, symbolic values may not."""
-    if not _symbolic(start, stop, step):
+    if not mentions_symbolic((start, stop, step)):
         chosen: Any = None if dtype is None else as_dtype(dtype, subject="arange")
         first, last = (0, start) if stop is None else (start, stop)
         return in_trace(np.arange(first, last, step, dtype=chosen))
@@ -129,7 +132,7 @@ def linspace(
     start: Any, stop: Any, /, num: Any, *, dtype: Any = None, endpoint: bool = True
 ) -> Any:
     """`num` evenly spaced values from start to stop, in f64 unless given."""
-    if not _symbolic(start, stop, num):
+    if not mentions_symbolic((start, stop, num)):
         chosen = None if dtype is None else as_dtype(dtype, subject="linspace")
         return in_trace(np.linspace(start, stop, num, endpoint=endpoint, dtype=chosen))
     count = as_size(num, "linspace")
@@ -158,7 +161,7 @@ def eye(n_rows: Any, n_cols: Any = None, /, *, k: int = 0, dtype: Any = None) ->
     """Ones on diagonal `k`, zeros elsewhere."""
     columns = n_rows if n_cols is None else n_cols
     chosen = float64 if dtype is None else as_dtype(dtype, subject="eye")
-    if not _symbolic(n_rows, columns):
+    if not mentions_symbolic((n_rows, columns)):
         return in_trace(np.eye(n_rows, columns, k, chosen))
     shape = as_shape((n_rows, columns), "eye")
     rows = Expr(Operand(term.iota(shape, 0, I64).value))

@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from symc.frontend import eager
-from symc.frontend.operand import is_symbolic
+from symc.frontend.operand import mentions_symbolic
 from symc.frontend.protocols import METHODS, STANDS_FOR
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ def array_function(*stands_for: Callable[..., Any]) -> Callable[[F], F]:
     def declare(body: F) -> F:
         @wraps(body)
         def function(*args: Any, **kwargs: Any) -> Any:
-            if any(map(_mentions, args)) or any(map(_mentions, kwargs.values())):
+            if any(map(mentions_symbolic, args)) or any(map(mentions_symbolic, kwargs.values())):
                 return body(*args, **kwargs)
             return eager.call(body, args, kwargs)
 
@@ -49,10 +49,3 @@ def method(function: F) -> F:
     """Declare an array function to be a method of symbolic values too, as it is of ndarrays."""
     METHODS[function.__name__] = function
     return function
-
-
-def _mentions(argument: Any) -> bool:
-    """Whether an argument is symbolic, or a sequence with a symbolic item."""
-    if isinstance(argument, list | tuple):
-        return any(map(_mentions, argument))
-    return is_symbolic(argument)

@@ -369,7 +369,8 @@ class Expr:
         self._concrete("`in`", "sc.any(x == item)")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        self._concrete("a NumPy array", "array functions of symc, or sc.function to compile first")
+        advice = "sc.asarray of a list, sc.take(a, i) for a[i] of an ndarray, functions of symc"
+        self._concrete("a NumPy array", advice)
 
     def __dlpack__(self, **_: Any) -> NoReturn:
         self._concrete("a buffer", "sc.function or sc.jit to compile first")

@@ -83,6 +83,15 @@ def is_symbolic(value: object) -> bool:
     return hasattr(type(value), "__symc_operand__")
 
 
+def mentions_symbolic(value: object) -> bool:
+    """Whether `value` is symbolic, or a sequence or slice with something symbolic in it."""
+    if isinstance(value, list | tuple):
+        return any(map(mentions_symbolic, value))
+    if isinstance(value, slice):
+        return any(map(is_symbolic, (value.start, value.stop, value.step)))
+    return is_symbolic(value)
+
+
 def read(value: Any, subject: str) -> Operand | Scalar:
     """`value` as an operand, or as the Python number that it is."""
     if is_symbolic(value):
