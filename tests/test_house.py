@@ -31,7 +31,12 @@ WORDS = frozenset(
 )
 OP_ROOMS = ("src/symc/ir/ops/", "src/symc/scalar/")
 # The user's names of functions, in messages; the target's names of instructions.
-SPELLING_ROOMS = ("src/symc/frontend/", "src/symc/codegen_", "src/symc/__init__.py")
+SPELLING_ROOMS = (
+    "src/symc/frontend/",
+    "src/symc/theano/",
+    "src/symc/codegen_",
+    "src/symc/__init__.py",
+)
 STAGES = frozenset({"fuse", "lower", "buffers"})
 FORBIDDEN_WORDS = re.compile(r"(?:^|_)(utils?|helpers?|misc|v[2-9])(?:_|$)")
 FORBIDDEN_FILES = re.compile(r"(?:^|[_/])(utils?|helpers?|misc|common|v[2-9])(?=[_/.]|$)")

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from symc import theano as theano
 from symc.frontend import methods as _methods  # noqa: F401  (fills the table of methods)
 from symc.frontend import optimize as optimize
 from symc.frontend import spec as _spec

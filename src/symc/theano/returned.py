@@ -1,0 +1,88 @@
+"""What the step of a Theano scan returned: outputs, updates, and a condition to stop.
+
+before: one value, a list, a dict, or several of them, each part optional.  after: a `Returned`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from symc.frontend.shared import Shared
+from symc.ir.errors import DTypeError, UnsupportedError, message
+from symc.ir.locations import here
+
+
+class until:  # noqa: N801  (Theano's name)
+    """A condition after which a scan stops."""
+
+    def __init__(self, condition: Any) -> None:
+        self.condition = condition
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The parts of what a step returned."""
+
+    outputs: list[Any]
+    updates: list[tuple[Shared, Any]]
+    single: bool
+
+
+def parsed(made: Any, title: str) -> Returned:
+    """The parts, in Theano's order: outputs, updates, until."""
+    parts = [made]
+    if isinstance(made, tuple | list) and any(_is_updates(x) or _stops(x) for x in made):
+        parts = list(made)
+    if any(map(_stops, parts)):
+        raise UnsupportedError(
+            message(
+                f"{title}: until",
+                got="a number of steps that only the run decides",
+                expected="n_steps, or the length of the sequences",
+                where=here(),
+                advice="sc.while_loop, which returns the last state",
+            )
+        )
+    updates: list[tuple[Shared, Any]] = []
+    kept = []
+    for part in parts:
+        if _is_updates(part):
+            updates += part.items() if isinstance(part, Mapping) else part
+        else:
+            kept.append(part)
+    if parts == [made] and kept:
+        return _outputs(made, updates)
+    if len(kept) > 1:
+        return Returned(kept, updates, single=False)
+    return _outputs(kept[0] if kept else None, updates)
+
+
+def _outputs(given: Any, updates: list[tuple[Shared, Any]]) -> Returned:
+    if given is None:
+        return Returned([], updates, single=False)
+    if isinstance(given, list | tuple):
+        return Returned(list(given), updates, single=len(given) == 1)
+    if isinstance(given, Mapping):
+        keys = [type(key).__name__ for key in given]
+        raise DTypeError(
+            message("updates", got=keys, expected="shared variables as keys", where=here())
+        )
+    return Returned([given], updates, single=True)
+
+
+def _is_updates(part: Any) -> bool:
+    if isinstance(part, Mapping):
+        return all(isinstance(key, Shared) for key in part)
+    if not isinstance(part, list | tuple) or not part:
+        return False
+    return all(isinstance(x, tuple | list) and len(x) == 2 and _keys(x) for x in part)
+
+
+def _keys(pair: Any) -> bool:
+    return isinstance(pair[0], Shared)
+
+
+def _stops(part: Any) -> bool:
+    return isinstance(part, until)
