@@ -369,8 +369,7 @@ class Expr:
         self._concrete("`in`", "sc.any(x == item)")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        advice = "sc.asarray of a list, sc.take(a, i) for a[i] of an ndarray, functions of symc"
-        self._concrete("a NumPy array", advice)
+        self._concrete("a NumPy array", "sc.asarray of a list, sc.take for a[i] of an ndarray")
 
     def __dlpack__(self, **_: Any) -> NoReturn:
         self._concrete("a buffer", "sc.function or sc.jit to compile first")
