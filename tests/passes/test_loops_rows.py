@@ -104,3 +104,40 @@ def test_gradients_of_the_last_row() -> None:
 )
 def test_bounds_of_sizes(size: dims.Size, bound: int | None) -> None:
     assert at_most(size) == bound
+
+
+def test_inside_of_loops_and_batches() -> None:
+    def inner(c: sc.Expr, row: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+        last = sc.scan(step, c, sc.reshape(row, (2, 3)))[1][-1]
+        return last * 0.5, last
+
+    def f(x: sc.Expr) -> sc.Expr:
+        ys = sc.scan(inner, sc.zeros(3), x)[1]
+        return sc.sum(ys[-2:] ** 2)
+
+    def by_hand(x: np.ndarray) -> float:
+        c, ys = np.zeros(3), []
+        for row in x:
+            for a in row.reshape(2, 3):
+                y, c = np.tanh((c * 0.5 + a) @ V) * 2 + c, c * 0.5 + a
+            c = y * 0.5
+            ys.append(y)
+        return sum(float(y @ y) for y in ys[-2:])
+
+    given = np.random.default_rng(3).normal(size=(2, 5, 6))
+    np.testing.assert_allclose(sc.jit(f)(given[0]), by_hand(given[0]), rtol=1e-12)
+    np.testing.assert_allclose(sc.vmap(f)(given), [by_hand(x) for x in given], rtol=1e-12)
+    sc.check_grads(f, (given[0],), order=2)
+
+
+def test_states_further_back_are_shared_with_the_rows() -> None:
+    """A loop that carries its last two values keeps no others for the rows."""
+    x = sc.var("x", "f64[n]")
+    ys = sc.scan(lambda c, a: ((c[1], c[0] + a), c[0] + a), (0.0, 0.0), x)[1]
+    f = sc.function([x], ys[-2:])
+    assert "carries = 2" in f.ir("optimized")
+    a, b, rows = 0.0, 0.0, []
+    for v in range(6):
+        a, b = b, a + v
+        rows.append(b)
+    assert f(np.arange(6.0)).tolist() == rows[-2:]
