@@ -141,3 +141,21 @@ def test_states_further_back_are_shared_with_the_rows() -> None:
         a, b = b, a + v
         rows.append(b)
     assert f(np.arange(6.0)).tolist() == rows[-2:]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_rows_that_read_the_sequence_besides_what_the_loop_carries(reverse: bool) -> None:
+    def both(c: sc.Expr, a: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+        return c * 0.5 + a, (c * a, a * 3)
+
+    given = np.random.default_rng(4).normal(size=(8, 3))
+    c, products = np.zeros(3), np.zeros_like(given)
+    for t in reversed(range(8)) if reverse else range(8):
+        products[t], c = c * given[t], c * 0.5 + given[t]
+    take = (lambda y: y[:2]) if reverse else (lambda y: y[-2:])
+    for rows in ("8", "n"):
+        x = sc.var("x", f"f64[{rows},3]")
+        ys, zs = sc.scan(both, sc.zeros(3), x, reverse=reverse)[1]
+        found = sc.function([x], [take(ys), take(zs)])(given)
+        np.testing.assert_allclose(found[0], take(products), rtol=1e-13)
+        np.testing.assert_allclose(found[1], take(given * 3), rtol=1e-13)

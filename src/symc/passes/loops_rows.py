@@ -232,7 +232,7 @@ class _Window:
 
     def array(self, real: Mapping[Value, Value]) -> Value:
         """The rows, in the order of the array."""
-        behind, free = reachable([self.row.value], stop=[*self.given, *self.loop.params])
+        behind, free = reachable([self.row.value], stop=list(self.given))
         rows = []
         for age in range(self.depth):
             instead = {x: real.get(last[age], last[age]) for x, last in self.given.items()}
