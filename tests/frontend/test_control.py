@@ -269,6 +269,18 @@ class TestCounts:
         # x @ U, hs @ V, the cotangent @ V.T, and the gradients of U, W and V.
         assert outside == 6
 
+    def test_a_write_at_an_index_copies_nothing_in_a_step(self) -> None:
+        def count(b: sc.Expr, where: sc.Expr) -> sc.Expr:
+            return sc.fori_loop(0, where.shape[0], lambda i, b: b.at[where[i]].add(1.0), b)
+
+        f = sc.jit(count)
+        where = RNG.integers(0, 9, 40)
+        assert f(np.zeros(9), where).tolist() == np.bincount(where, minlength=9).tolist()
+        # The one copy brings the first carry to where the loop keeps it.
+        assert f.llvm().count("call void @symc.copy(") == 1
+        with pytest.raises(sc.SymcIndexError):
+            f(np.zeros(9), where + 9)
+
     def test_the_last_row_needs_no_rows(self) -> None:
         """What is read of a million steps is one carry: workspace does not grow with them."""
         f = sc.jit(lambda xs: sc.scan(lambda c, x: (c * 0.5 + x, c), 0.0, xs)[0])

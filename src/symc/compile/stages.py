@@ -52,7 +52,7 @@ def run_stages(
     with timed(report, "fuse", nodes):
         fusion = fuse.run(optimized.function)
     with timed(report, "lower", nodes):
-        plan = plan_order.run(lower.run(optimized, fusion, plan_build.run))
+        plan = plan_order.run(lower.run(optimized, fusion, plan_build.body))
     with timed(report, "codegen", len(plan.steps)):
         made = compile_nests([step.nest for step in plan.steps])
     if made.level < 2:

@@ -13,5 +13,13 @@ from symc.passes.plan import Plan
 
 def run(entry: Entry) -> Plan:
     """Fuse, lower, and order the kernels of `entry`."""
-    fusion = fuse.run(entry.function)
-    return plan_order.run(lower.run(entry, fusion, run))
+    return plan_order.run(_lowered(entry))
+
+
+def body(entry: Entry) -> Plan:
+    """The same for the body of a loop, whose carries are the loop's own."""
+    return plan_order.run(_lowered(entry), inside=True)
+
+
+def _lowered(entry: Entry) -> Plan:
+    return lower.run(entry, fuse.run(entry.function), body)

@@ -26,10 +26,14 @@ from symc.passes.plan_schedule import Schedule
 BUDGET: Final = 20_000  # steps visited by one search for a cycle
 
 
-def run(plan: Plan) -> Plan:
-    """Order the steps and overwrite in place where that is safe."""
+def run(plan: Plan, *, inside: bool = False) -> Plan:
+    """Order the steps and overwrite in place where that is safe.
+
+    `inside` a loop a step that may trap can write in place too: nobody sees the carries of a loop
+    that has trapped.
+    """
     plan = replace(plan, steps=tuple(read_through(plan, step) for step in plan.steps))
-    order = _Order(plan)
+    order = _Order(plan, inside=inside)
     for old, new in _candidates(plan):
         order.try_in_place(old, new)
     order.readers_first()
@@ -54,8 +58,9 @@ def _candidates(plan: Plan) -> list[tuple[Value, Value]]:
 class _Order:
     """Steps as a graph; node `len(steps)` stands for Commit."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, inside: bool) -> None:
         self._plan = plan
+        self._inside = inside
         self._steps = list(plan.steps)
         self._commit = len(self._steps)
         self._after: list[set[int]] = [set() for _ in range(self._commit + 1)]
@@ -68,7 +73,7 @@ class _Order:
                 self._writers.setdefault(plan.root(value), []).append(i)
             for value in step.reads():
                 self._readers.setdefault(plan.root(value), []).append(i)
-            if step.traps:
+            if step.traps and not inside:
                 self._after[i].add(self._commit)
         self._wait()
         for value, readers in self._readers.items():
@@ -92,7 +97,7 @@ class _Order:
             return
         writer = self._at(writers[0])
         changed = overwrite(self._plan, self._steps[writer], old, root)
-        if changed is None or changed.traps:
+        if changed is None or (changed.traps and not self._inside):
             return
         others = {self._at(r) for r in self._readers.get(old, [])} - {writer}
         paired = self._pair(writer, changed, old, others)
