@@ -3,35 +3,16 @@
 `import symc as sc`; everything public is here.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from symc import theano as theano
 from symc.frontend import methods as _methods  # noqa: F401  (fills the table of methods)
-from symc.frontend import optimize as optimize
 from symc.frontend import spec as _spec
 from symc.frontend.activation import (
     log_softmax,
     logsumexp,
     one_hot,
     softmax,
-)
-from symc.frontend.associative import (
-    associative_scan,
-)
-from symc.frontend.batching import (
-    vmap,
-)
-from symc.frontend.checkpoint import (
-    checkpoint,
-)
-from symc.frontend.control import (
-    cond,
-    fori_loop,
-    ifelse,
-    map,
-    scan,
-    switch,
-    while_loop,
 )
 from symc.frontend.creation import (
     arange,
@@ -49,15 +30,8 @@ from symc.frontend.creation import (
     zeros,
     zeros_like,
 )
-from symc.frontend.custom import (
-    custom_jvp,
-    custom_vjp,
-)
 from symc.frontend.dims import (
     Dim,
-)
-from symc.frontend.draw import (
-    draw,
 )
 from symc.frontend.einsum import (
     einsum,
@@ -128,18 +102,9 @@ from symc.frontend.gathering import (
     take,
     take_along_axis,
 )
-from symc.frontend.grad_check import (
-    check_grads,
-)
 from symc.frontend.gradients import (
     Lop,
     Rop,
-)
-from symc.frontend.jacobians import (
-    hessian,
-    jacfwd,
-    jacobian,
-    jacrev,
 )
 from symc.frontend.jit import (
     Jit,
@@ -172,10 +137,6 @@ from symc.frontend.manipulation import (
     tile,
     transpose,
     unstack,
-)
-from symc.frontend.products import (
-    ggn_vp,
-    hvp,
 )
 from symc.frontend.settings import (
     options,
@@ -243,14 +204,90 @@ from symc.ir.errors import (
     UnsupportedError,
 )
 
+if TYPE_CHECKING:
+    from symc.frontend import optimize as optimize
+    from symc.frontend.associative import (
+        associative_scan,
+    )
+    from symc.frontend.batching import (
+        vmap,
+    )
+    from symc.frontend.checkpoint import (
+        checkpoint,
+    )
+    from symc.frontend.control import (
+        cond,
+        fori_loop,
+        ifelse,
+        map,
+        scan,
+        switch,
+        while_loop,
+    )
+    from symc.frontend.custom import (
+        custom_jvp,
+        custom_vjp,
+    )
+    from symc.frontend.draw import (
+        draw,
+    )
+    from symc.frontend.grad_check import (
+        check_grads,
+    )
+    from symc.frontend.jacobians import (
+        hessian,
+        jacfwd,
+        jacobian,
+        jacrev,
+    )
+    from symc.frontend.products import (
+        ggn_vp,
+        hvp,
+    )
+
 bool = bool_
 
 
+# What `import symc` does without: public names by the module that has them.
+_LATE: Final = {
+    "associative_scan": "symc.frontend.associative",
+    "check_grads": "symc.frontend.grad_check",
+    "checkpoint": "symc.frontend.checkpoint",
+    "cond": "symc.frontend.control",
+    "custom_jvp": "symc.frontend.custom",
+    "custom_vjp": "symc.frontend.custom",
+    "draw": "symc.frontend.draw",
+    "fori_loop": "symc.frontend.control",
+    "ggn_vp": "symc.frontend.products",
+    "hessian": "symc.frontend.jacobians",
+    "hvp": "symc.frontend.products",
+    "ifelse": "symc.frontend.control",
+    "jacfwd": "symc.frontend.jacobians",
+    "jacobian": "symc.frontend.jacobians",
+    "jacrev": "symc.frontend.jacobians",
+    "map": "symc.frontend.control",
+    "scan": "symc.frontend.control",
+    "switch": "symc.frontend.control",
+    "vmap": "symc.frontend.batching",
+    "while_loop": "symc.frontend.control",
+}
+_MODULES: Final = {"optimize": "symc.frontend.optimize", "theano": "symc.theano"}
+
+
 def __getattr__(name: str) -> Any:
-    """`sc.bfloat16`, which loads ml_dtypes."""
+    """Public names whose modules are loaded when they are first asked for."""
+    if name in _LATE:
+        globals()[name] = found = getattr(import_module(_LATE[name]), name)
+        return found
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name == "bfloat16":
         return _spec.bfloat16
     raise AttributeError(f"module 'symc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE, *_MODULES})
 
 
 __all__ = [

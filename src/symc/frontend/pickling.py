@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from symc.frontend import backend
 from symc.frontend.trace import Traced
@@ -20,12 +21,15 @@ from symc.ir.entry import Entry
 from symc.ir.errors import ParseError, SymcError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.options import Options
-from symc.ir.parse import parse_function
 from symc.ir.text import print_function
 from symc.ir.verify import verify
 
 if TYPE_CHECKING:
     from symc.frontend.shared import Shared
+
+
+# Loaded when something is pickled.
+PARSE: Final = "symc.ir.parse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def packed(loaded: backend.Loaded) -> Packed:
     entry, function = loaded.traced.entry, loaded.traced.entry.function
     text = print_function(function, locations=True)
     try:
-        parse_function(text)
+        import_module(PARSE).parse_function(text)
     except SymcError as error:
         raise UnsupportedError(
             message(
@@ -59,7 +63,7 @@ def packed(loaded: backend.Loaded) -> Packed:
 
 def unpacked(given: Packed) -> backend.Loaded:
     """The program, compiled for this machine; ParseError for one that is not whole."""
-    function = parse_function(given.text)
+    function: Function = import_module(PARSE).parse_function(given.text)
     verify(function)
     entry = replace(given.entry, function=function)
     roles = len(entry.inputs) + len(entry.states) + len(entry.constants)

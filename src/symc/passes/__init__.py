@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Final
 
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import (
-    algebra,
-    chains,
-    contractions,
-    cse,
-    dce,
-    fold,
-    forward,
-    inline,
-    lift,
-    loops,
-    narrow,
-    order,
-    share,
-    stabilise,
-)
+from symc.passes import cse, dce, inline, loops, order, stabilise
 from symc.passes.pattern import Match, Rule
 from symc.passes.sweep import Sweep
 
@@ -37,21 +23,36 @@ Pass = Callable[[Function, Options], Function]
 # Called with the pass's name and the function before and after it.
 Observer = Callable[[str, Function, Function], None]
 
-PASSES: Final[dict[str, Pass]] = {
+
+def _late(name: str) -> Callable[..., Function]:
+    """A pass whose module is loaded when it is first run: a derivative alone needs none of them."""
+
+    def run(function: Function, options: Options, *rest: object) -> Function:
+        made: Function = import_module(f"symc.passes.{name}").run(function, options, *rest)
+        return made
+
+    return run
+
+
+PASSES: Final[dict[str, Callable[..., Function]]] = {
     "inline": inline.run,
     "stabilise": stabilise.run,
-    "contractions": contractions.run,
     "loops": loops.run,
     "order": order.run,
-    "fold": fold.run,
-    "lift": lift.run,
-    "algebra": algebra.run,
-    "forward": forward.run,
-    "narrow": narrow.run,
-    "chains": chains.run,
-    "share": share.run,
     "cse": cse.run,
     "dce": dce.run,
+} | {
+    name: _late(name)
+    for name in (
+        "contractions",
+        "fold",
+        "lift",
+        "algebra",
+        "forward",
+        "narrow",
+        "chains",
+        "share",
+    )
 }
 
 MEANING: Final = ("inline", "cse", "stabilise", "cse", "loops", "contractions", "order", "dce")
@@ -64,13 +65,9 @@ OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     3: ("fold", "lift", "algebra", "forward", "narrow", "chains", "share", "fold", "cse", "dce"),
 }
 
-_RULE_PASSES: Final = {
-    "stabilise": stabilise.run,
-    "contractions": contractions.run,
-    "algebra": algebra.run,
-}
+_RULE_PASSES: Final = frozenset({"stabilise", "contractions", "algebra"})
 # Passes that say what they replaced by what, without a table of rows.
-_NOTING: Final = {"narrow": narrow.run, "chains": chains.run, "share": share.run}
+_NOTING: Final = frozenset({"narrow", "chains", "share"})
 
 
 def run_passes(
@@ -123,13 +120,13 @@ def _run_one(name: str, function: Function, options: Options, report: Report | N
             assert replaced.node is not None
             fired.append(Fired(rule, name, replaced.node.locations[0], replaced, made))
 
-        return _NOTING[name](function, options, say)
+        return PASSES[name](function, options, say)
 
     def note(rule: Rule, match: Match, made: Value) -> None:
         place = match.node.locations[0]
         fired.append(Fired(rule.name, name, place, match.root, made, rule.licence))
 
-    return _RULE_PASSES[name](function, options, note)
+    return PASSES[name](function, options, note)
 
 
 def define(function: Function, options: Options) -> Function:
