@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -167,6 +170,23 @@ def test_while_loop_runs_zero_or_more_times() -> None:
     np.testing.assert_allclose(slope, (f(1.1 + eps) - f(1.1 - eps)) / (2 * eps), rtol=1e-6)
     with pytest.raises(sc.UnsupportedError, match="reverse mode through while_loop"):
         sc.grad(f)(1.1)
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_ctrl_c_stops_a_loop_that_never_ends(size: int) -> None:
+    """In registers (one element), and as kernels (81)."""
+    f = sc.jit(lambda x: sc.while_loop(lambda c: c[0, 0] < 2.0, lambda c: c * 0.5, x))
+    f(np.full((size, size), 5.0))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            f(np.ones((size, size)))
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
+    assert f(np.full((size, size), 3.0))[0, 0] == 3
 
 
 def test_lanes_of_a_while_loop_that_have_finished_stay() -> None:

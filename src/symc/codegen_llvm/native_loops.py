@@ -17,7 +17,7 @@ from symc.codegen_llvm.abi import KernelEmitter
 from symc.codegen_llvm.contract.size import as_reg
 from symc.codegen_llvm.lanes import Lanes
 from symc.codegen_llvm.native import Places, Runner, advanced, copy
-from symc.codegen_llvm.registers import Elements, Registers, fits
+from symc.codegen_llvm.registers import Elements, Registers, fits, work
 from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir import ops
 from symc.ir.dims import Size, maximum, size_product
@@ -28,7 +28,10 @@ from symc.ir.program import Program
 from symc.ir.types import TensorType
 from symc.passes.plan import Control
 
-UNKNOWN_STEPS: Final = 64  # that a loop without a length is taken to run
+# What a loop without a length is taken to cost: long enough for the runtime to keep watch while it
+# runs, since it may never end.
+ENDLESS: Final = 16 * 100_000_000
+INSTRUCTION_COST: Final = 8
 STEP_COST: Final = 16 * 5  # of one step besides its kernels
 
 
@@ -230,7 +233,7 @@ def _while(made: _Native) -> Size:
     ]
     k.open(done)
     _settled(k, carries, pairs)
-    return (test.cost + body.cost + STEP_COST) * UNKNOWN_STEPS
+    return ENDLESS
 
 
 # In registers.
@@ -281,7 +284,7 @@ def _scan_in_registers(made: _Native) -> Size:
         loop.carry(*(scalars.reg(x) for x in _flat(found[: parts.carries])))
     for i, elements in enumerate(_unflat(scalars, carries, loop.carried)):
         scalars.store(k.buffer(count + i), carries[i], elements)
-    return parts.length * STEP_COST + STEP_COST
+    return parts.length * (STEP_COST + INSTRUCTION_COST * work(node.regions)) + STEP_COST
 
 
 def _while_in_registers(made: _Native) -> Size:
@@ -315,7 +318,7 @@ def _while_in_registers(made: _Native) -> Size:
     k.open(done)
     for i, elements in enumerate(values):
         scalars.store(k.buffer(count + i), types[kept + i], elements)
-    return STEP_COST * UNKNOWN_STEPS
+    return ENDLESS
 
 
 def _switch(made: _Native) -> Size:

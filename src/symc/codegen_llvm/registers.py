@@ -42,15 +42,17 @@ Elements = list[Lanes]
 
 def fits(functions: Iterable[Function]) -> bool:
     """Whether all values of the bodies are few enough, and made by ops that are known here."""
-    work = 0
-    for function in functions:
-        if sum(_count(param.type) for param in function.params) > STATE:
-            return False
-        for node in function.nodes:
-            if not _fits_node(node):
-                return False
-            work += _work(node)
-    return work <= WORK
+    bodies = list(functions)
+    return (
+        all(sum(_count(param.type) for param in body.params) <= STATE for body in bodies)
+        and all(_fits_node(node) for body in bodies for node in body.nodes)
+        and work(bodies) <= WORK
+    )
+
+
+def work(functions: Iterable[Function]) -> int:
+    """The estimated instructions of one run of bodies that fit."""
+    return sum(_work(node) for function in functions for node in function.nodes)
 
 
 def _count(type: TensorType) -> int:
