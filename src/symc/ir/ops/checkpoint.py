@@ -109,17 +109,7 @@ def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[Ten
 
 def _push(tangents: Derive, node: Node, moved: Moved) -> Sequence[Value | None]:
     """A checkpoint of the tangents: reverse mode over forward mode stores nothing either."""
-    (region,) = node.regions
-    since = nodes_so_far()
-    params = [Value(param.type, name=param.name) for param in region.params]
-    moving = [i for i, tangent in enumerate(moved) if tangent is not None]
-    along = [Value(params[i].type, name="tangent") for i in moving]
-    found = tangents(spliced(region, params), [params[i] for i in moving], along, since)
-    kept = [tangent for tangent in found if tangent is not None]
-    pushed, captured = closed_over(region.name, (*params, *along), kept, since)
-    operands = [*node.operands, *(t for t in moved if t is not None), *captured]
-    made = iter(apply(node.op, operands, {"saved": 0}, regions=(pushed,)).results)
-    return [None if tangent is None else next(made) for tangent in found]
+    return regions.pushed(tangents, node, moved, {"saved": 0})
 
 
 def _pull(

@@ -13,9 +13,10 @@ import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
 from symc.ir.errors import ShapeError, message
-from symc.ir.ops.record import Arrays, BatchContext, EvaluateContext, InferRegions
+from symc.ir.ops.record import Arrays, BatchContext, Derive, EvaluateContext
+from symc.ir.rewriter import closed_over, spliced
 from symc.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -44,6 +45,21 @@ def evaluated(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node
     return context.run(node.regions[0], arrays)
 
 
+def pushed(tangents: Derive, node: Node, moved: Moved, attrs: Attrs) -> Sequence[Value | None]:
+    """The tangents as one node of the same op, with `attrs`, over values and tangents."""
+    (region,) = node.regions
+    since = nodes_so_far()
+    params = [Value(param.type, name=param.name) for param in region.params]
+    moving = [i for i, tangent in enumerate(moved) if tangent is not None]
+    along = [Value(params[i].type, name="tangent") for i in moving]
+    found = tangents(spliced(region, params), [params[i] for i in moving], along, since)
+    kept = [tangent for tangent in found if tangent is not None]
+    inner, captured = closed_over(region.name, (*params, *along), kept, since)
+    operands = [*node.operands, *(t for t in moved if t is not None), *captured]
+    made = iter(apply(node.op, operands, attrs, regions=(inner,)).results)
+    return [None if tangent is None else next(made) for tangent in found]
+
+
 def batched(
     context: BatchContext,
     node: Node,
@@ -67,6 +83,3 @@ def batched(
     )
     pairs = zip(made.results, has_axis, strict=True)
     return [(term.Term(result), 0 if mark else None) for result, mark in pairs]
-
-
-__all__ = ["InferRegions", "Moved", "Placed", "batched", "evaluated", "no_region", "region_types"]

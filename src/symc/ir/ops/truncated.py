@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
+from symc.ir.core import Attrs, Function, Node, Value
 from symc.ir.errors import ShapeError
 from symc.ir.ops import regions
 from symc.ir.ops.record import Derive, Kind, Modes, Op, Samples
 from symc.ir.ops.regions import Moved, Types
-from symc.ir.rewriter import closed_over, spliced
 from symc.ir.types import TensorType
 
 
@@ -24,17 +22,7 @@ def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[Ten
 
 
 def _push(tangents: Derive, node: Node, moved: Moved) -> Sequence[Value | None]:
-    (region,) = node.regions
-    since = nodes_so_far()
-    params = [Value(param.type, name=param.name) for param in region.params]
-    moving = [i for i, tangent in enumerate(moved) if tangent is not None]
-    along = [Value(params[i].type, name="tangent") for i in moving]
-    found = tangents(spliced(region, params), [params[i] for i in moving], along, since)
-    kept = [tangent for tangent in found if tangent is not None]
-    pushed, captured = closed_over(region.name, (*params, *along), kept, since)
-    operands = [*node.operands, *(t for t in moved if t is not None), *captured]
-    made = iter(apply(node.op, operands, {}, regions=(pushed,)).results)
-    return [None if tangent is None else next(made) for tangent in found]
+    return regions.pushed(tangents, node, moved, {})
 
 
 def _pull(
