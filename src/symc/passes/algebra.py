@@ -14,8 +14,8 @@ from symc.ir.ops.attributes import integers, sizes
 from symc.ir.ops.record import Op
 from symc.ir.options import Options
 from symc.ir.term import Term
-from symc.ir.types import is_float
 from symc.passes import algebra_arithmetic, algebra_dots, algebra_reductions, algebra_views
+from symc.passes.guards import beneath, on_floats, on_integers
 from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
 from symc.passes.uniform import scalar_constant
@@ -33,14 +33,6 @@ def _x(m: Match) -> Term:
     return m["x"]
 
 
-def _integer(m: Match) -> bool:
-    return m.root.type.dtype.kind in "iu"
-
-
-def _float(m: Match) -> bool:
-    return is_float(m.root.type.dtype)
-
-
 def _zeros(m: Match) -> Term:
     return m.constant(0)
 
@@ -49,31 +41,24 @@ def _same_type(m: Match) -> bool:
     return m.holes["x"].type == m.root.type
 
 
-def _inner(m: Match) -> Node:
-    """The node under the root, in rows that merge a view of a view."""
-    node = m.node.operands[0].node
-    assert node is not None
-    return node
-
-
 def _axes(node: Node) -> tuple[int, ...]:
     return integers(node.attrs, "axes")
 
 
 def _merge_broadcasts(m: Match) -> Term:
     outer = _axes(m.node)
-    axes = tuple(outer[axis] for axis in _axes(_inner(m)))
+    axes = tuple(outer[axis] for axis in _axes(beneath(m)))
     return m.make(ops.BROADCAST, m["x"], shape=m.root.type.shape, axes=axes)
 
 
 def _merge_permutations(m: Match) -> Term:
-    inner = _axes(_inner(m))
+    inner = _axes(beneath(m))
     return m.make(ops.PERMUTE, m["x"], axes=tuple(inner[axis] for axis in _axes(m.node)))
 
 
 def _permute_of_broadcast(m: Match) -> Term:
     place = {old: new for new, old in enumerate(_axes(m.node))}
-    axes = [place[axis] for axis in _axes(_inner(m))]
+    axes = [place[axis] for axis in _axes(beneath(m))]
     order = tuple(sorted(range(len(axes)), key=axes.__getitem__))
     x = m["x"]
     if order != tuple(range(len(axes))):
@@ -87,7 +72,7 @@ def _is_identity_permutation(m: Match) -> bool:
 
 
 def _merge_slices(m: Match) -> Term:
-    inner, outer = _inner(m).attrs, m.node.attrs
+    inner, outer = beneath(m).attrs, m.node.attrs
     strides = integers(inner, "steps")
     begins = zip(sizes(inner, "starts"), strides, sizes(outer, "starts"), strict=True)
     starts = tuple(first + second * stride for first, stride, second in begins)
@@ -111,16 +96,16 @@ def _is_identity_broadcast(m: Match) -> bool:
 
 RULES = RuleSet(
     (
-        Rule("add_minus_zero", _binary(ops.ADD, X, Const(-0.0)), _x, guard=_float),
-        Rule("add_zero_integer", _binary(ops.ADD, X, Const(0)), _x, guard=_integer),
-        Rule("add_zero", _binary(ops.ADD, X, Const(0.0)), _x, "no_signed_zero", _float),
+        Rule("add_minus_zero", _binary(ops.ADD, X, Const(-0.0)), _x, guard=on_floats),
+        Rule("add_zero_integer", _binary(ops.ADD, X, Const(0)), _x, guard=on_integers),
+        Rule("add_zero", _binary(ops.ADD, X, Const(0.0)), _x, "no_signed_zero", on_floats),
         Rule("sub_zero", _binary(ops.SUB, X, Const(0.0)), _x),
         Rule("mul_one", _binary(ops.MUL, X, Const(1.0)), _x),
         Rule("div_one", _binary(ops.DIV, X, Const(1.0)), _x),
-        Rule("mul_zero_integer", _binary(ops.MUL, X, Const(0)), _zeros, guard=_integer),
-        Rule("mul_zero", _binary(ops.MUL, X, Const(0.0)), _zeros, "no_nan", _float),
-        Rule("sub_self_integer", _binary(ops.SUB, X, X), _zeros, guard=_integer),
-        Rule("sub_self", _binary(ops.SUB, X, X), _zeros, "no_nan", _float),
+        Rule("mul_zero_integer", _binary(ops.MUL, X, Const(0)), _zeros, guard=on_integers),
+        Rule("mul_zero", _binary(ops.MUL, X, Const(0.0)), _zeros, "no_nan", on_floats),
+        Rule("sub_self_integer", _binary(ops.SUB, X, X), _zeros, guard=on_integers),
+        Rule("sub_self", _binary(ops.SUB, X, X), _zeros, "no_nan", on_floats),
         Rule("mul_minus_one", _binary(ops.MUL, X, Const(-1.0)), lambda m: m.make(ops.NEG, m["x"])),
         Rule("neg_neg", Apply(ops.NEG, (Apply(ops.NEG, (X,)),)), _x),
         Rule("not_not", Apply(ops.NOT, (Apply(ops.NOT, (X,)),)), _x),

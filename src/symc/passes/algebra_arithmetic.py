@@ -19,6 +19,7 @@ from symc.ir.ops.record import Op
 from symc.ir.term import Term
 from symc.ir.types import BOOL, F32, F64, I32, I64, is_float
 from symc.passes.draw import Draw
+from symc.passes.guards import on_floats
 from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet, Sample
 from symc.passes.uniform import scalar_constant
 
@@ -31,10 +32,6 @@ def _number(m: Match, name: str) -> float | int | None:
     """The number that a hole is everywhere, or None."""
     found = scalar_constant(m.holes[name])
     return None if found is None else found.item()
-
-
-def _float(m: Match) -> bool:
-    return is_float(m.root.type.dtype)
 
 
 def _integer(m: Match) -> bool:
@@ -55,7 +52,7 @@ def _apply(op: Op, *operands: Pattern) -> Apply:
 def _exact_reciprocal(m: Match) -> bool:
     """Whether dividing by the constant is multiplying by another: a power of two, not extreme."""
     number = _number(m, "c")
-    if number is None or not _float(m) or not isfinite(number) or abs(frexp(number)[0]) != 0.5:
+    if number is None or not on_floats(m) or not isfinite(number) or abs(frexp(number)[0]) != 0.5:
         return False
     info = np.finfo(m.root.type.dtype)
     return bool(info.tiny <= abs(1.0 / number) <= info.max and abs(number) >= info.tiny)
@@ -63,7 +60,7 @@ def _exact_reciprocal(m: Match) -> bool:
 
 def _any_reciprocal(m: Match) -> bool:
     number = _number(m, "c")
-    if number is None or not _float(m) or not isfinite(number) or _exact_reciprocal(m):
+    if number is None or not on_floats(m) or not isfinite(number) or _exact_reciprocal(m):
         return False
     info = np.finfo(m.root.type.dtype)
     return bool(info.tiny <= abs(number) <= 1.0 / info.tiny)
@@ -84,7 +81,7 @@ def _two_integers(m: Match) -> bool:
 
 
 def _two_floats(m: Match) -> bool:
-    return _float(m) and _two_constants(m)
+    return on_floats(m) and _two_constants(m)
 
 
 def _merged(m: Match) -> Term:
@@ -114,7 +111,7 @@ def _small_power(m: Match) -> bool:
 def _whole_power(m: Match) -> bool:
     """Whether a float is raised to a whole or half power that squarings and a root give."""
     number = _number(m, "c")
-    if number is None or not _float(m) or not isfinite(number):
+    if number is None or not on_floats(m) or not isfinite(number):
         return False
     return float(2 * number).is_integer() and 0 < abs(number) <= MOST
 
@@ -395,14 +392,14 @@ RULES = RuleSet(
             "div_neg",
             _apply(ops.DIV, _apply(ops.NEG, X), Y),
             lambda m: m.make(ops.NEG, m.make(ops.DIV, m["x"], m["y"])),
-            guard=_float,
+            guard=on_floats,
             examples=(lambda d: -(x := d.input(d.shape())) / d.input(x.shape),),
         ),
         Rule(
             "minus_zero_minus",
             _apply(ops.SUB, Const(-0.0), X),
             lambda m: m.make(ops.NEG, m["x"]),
-            guard=_float,
+            guard=on_floats,
             examples=(lambda d: -0.0 - d.input(d.shape()),),
             near=(lambda d: 0 - d.input(d.shape(), I64),),
         ),
@@ -411,7 +408,7 @@ RULES = RuleSet(
             _apply(ops.SUB, Const(0.0), X),
             lambda m: m.make(ops.NEG, m["x"]),
             "no_signed_zero",
-            _float,
+            on_floats,
             (lambda d: 0.0 - d.input(d.shape()),),
         ),
         Rule(
@@ -426,7 +423,7 @@ RULES = RuleSet(
             _apply(ops.NEG, _apply(ops.SUB, X, Y)),
             lambda m: m.make(ops.SUB, m["y"], m["x"]),
             "no_signed_zero",
-            _float,
+            on_floats,
             (lambda d: -(d.input((x := d.input(d.shape())).shape) - x),),
         ),
         Rule(
@@ -434,7 +431,7 @@ RULES = RuleSet(
             _apply(ops.DIV, X, X),
             lambda m: m.constant(1.0),
             "no_nan",
-            _float,
+            on_floats,
             (lambda d: _twice(ops.DIV, d.input(d.shape())),),
         ),
         Rule(

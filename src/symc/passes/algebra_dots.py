@@ -14,34 +14,24 @@ from typing import Final
 import numpy as np
 
 from symc.ir import ops, term
-from symc.ir.core import Node
 from symc.ir.ops.attributes import integers
 from symc.ir.ops.contract import DotAxes, dot_axes
 from symc.ir.ops.record import Kind, Op
 from symc.ir.options import CONTRACTION
 from symc.ir.term import Term
-from symc.ir.types import I64, is_float
+from symc.ir.types import I64
 from symc.passes.algebra_reductions import Runs, runs
 from symc.passes.draw import Draw
 from symc.passes.factors import Factor, factor
+from symc.passes.guards import beneath, on_floats
 from symc.passes.pattern import Apply, Const, Hole, Match, Rule, RuleSet, Sample
 from symc.passes.uniform import constant_is
 
 X, Y = Hole("x"), Hole("y")
 
 
-def _inner(m: Match) -> Node:
-    node = m.node.operands[0].node
-    assert node is not None
-    return node
-
-
 def _reduced(m: Match) -> tuple[int, ...]:
     return integers(m.node.attrs, "axes")
-
-
-def _float(m: Match) -> bool:
-    return is_float(m.root.type.dtype)
 
 
 def _integer(m: Match) -> bool:
@@ -171,7 +161,7 @@ def _any_order(m: Match) -> bool:
 
 def _uniform(m: Match) -> bool:
     """Whether y is one number everywhere, constant or not, and x is none."""
-    return _float(m) and not factor(m.holes["y"]).axes and bool(factor(m.holes["x"]).axes)
+    return on_floats(m) and not factor(m.holes["y"]).axes and bool(factor(m.holes["x"]).axes)
 
 
 def _scaled_after(m: Match, side: int) -> Term:
@@ -210,7 +200,7 @@ def _constant_factor(m: Match) -> bool:
 
 
 def _outside(m: Match) -> Term:
-    below, product = _inner(m), m.node.operands[0]
+    below, product = beneath(m), m.node.operands[0]
     reduced = _reduced(m)
     kept = [axis for axis in range(product.type.rank) if axis not in reduced]
     total = m.make(ops.SUM, m["x"], axes=reduced)
@@ -222,21 +212,21 @@ def _integer_factor(m: Match) -> bool:
 
 
 def _float_factor(m: Match) -> bool:
-    return _float(m) and _constant_factor(m)
+    return on_floats(m) and _constant_factor(m)
 
 
 # The sum of a product of matrices.
 
 
 def _sums_free_axes(m: Match) -> bool:
-    dot = _inner(m)
+    dot = beneath(m)
     shared = len(integers(dot.attrs, "lhs_batch"))
-    return _float(m) and all(axis >= shared for axis in _reduced(m))
+    return on_floats(m) and all(axis >= shared for axis in _reduced(m))
 
 
 def _dot_of_sums(m: Match) -> Term:
     """The product of sums: sum(A @ B) over rows is sum(A) @ B."""
-    dot = _inner(m)
+    dot = beneath(m)
     axes = dot_axes(m["x"].rank, m["y"].rank, dot.attrs)
     places = [*axes.lhs_batch, *axes.lhs_free], [*axes.rhs_batch, *axes.rhs_free]
     cut = len(places[0])

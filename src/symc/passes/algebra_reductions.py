@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 
 from symc.ir import ops, term
-from symc.ir.core import Node
 from symc.ir.dims import Size, prove_le, size_product, symbol
 from symc.ir.ops.attributes import integers
 from symc.ir.ops.record import Op
 from symc.ir.term import Term
-from symc.ir.types import BOOL, I64, is_float
+from symc.ir.types import BOOL, I64
 from symc.passes.draw import Draw
+from symc.passes.guards import beneath, on_floats
 from symc.passes.pattern import Apply, Hole, Match, Rule, RuleSet, Sample
 
 X = Hole("x")
@@ -29,18 +29,8 @@ EXACT: Final = (ops.MAX, ops.MIN, ops.ANY, ops.ALL)
 SUMS: Final = (ops.SUM, ops.PROD)
 
 
-def _inner(m: Match) -> Node:
-    node = m.node.operands[0].node
-    assert node is not None
-    return node
-
-
 def _reduced(m: Match) -> tuple[int, ...]:
     return integers(m.node.attrs, "axes")
-
-
-def _float(m: Match) -> bool:
-    return is_float(m.root.type.dtype)
 
 
 def _integer(m: Match) -> bool:
@@ -51,7 +41,7 @@ def _integer(m: Match) -> bool:
 
 
 def _merged(m: Match) -> Term:
-    first = integers(_inner(m).attrs, "axes")
+    first = integers(beneath(m).attrs, "axes")
     kept = [axis for axis in range(m["x"].rank) if axis not in first]
     axes = sorted({*first, *(kept[axis] for axis in _reduced(m))})
     return m.make(m.node.op, m["x"], axes=tuple(axes))
@@ -62,7 +52,7 @@ def _merged(m: Match) -> Term:
 
 def _repeats(m: Match) -> list[int]:
     """The reduced axes along which a broadcast repeats one element."""
-    inner = _inner(m)
+    inner = beneath(m)
     shape, given = inner.results[0].type.shape, inner.operands[0].type.shape
     placed = zip(integers(inner.attrs, "axes"), given, strict=True)
     varied = {axis for axis, size in placed if size == shape[axis]}
@@ -77,7 +67,7 @@ def _has_repeats(m: Match) -> bool:
 
 
 def _float_repeats(m: Match) -> bool:
-    return _float(m) and bool(_repeats(m))
+    return on_floats(m) and bool(_repeats(m))
 
 
 def _integer_repeats(m: Match) -> bool:
@@ -86,7 +76,7 @@ def _integer_repeats(m: Match) -> bool:
 
 def _of_one(m: Match) -> Term:
     """The reduction over the axes that the operand of a broadcast has, spread out again."""
-    axes = integers(_inner(m).attrs, "axes")
+    axes = integers(beneath(m).attrs, "axes")
     reduced = _reduced(m)
     mine = tuple(i for i, axis in enumerate(axes) if axis in reduced)
     made = m.make(m.node.op, m["x"], axes=mine) if mine else m["x"]
@@ -110,19 +100,19 @@ def _times_count(m: Match) -> Term:
 
 def _keeps_order(m: Match) -> bool:
     """Whether the axes that a reduction leaves of a permutation are in the operand's order."""
-    order, reduced = integers(_inner(m).attrs, "axes"), _reduced(m)
+    order, reduced = integers(beneath(m).attrs, "axes"), _reduced(m)
     kept = [axis for i, axis in enumerate(order) if i not in reduced]
     return kept == sorted(kept)
 
 
 def _sums_in_order(m: Match) -> bool:
-    order = integers(_inner(m).attrs, "axes")
+    order = integers(beneath(m).attrs, "axes")
     summed = [order[axis] for axis in _reduced(m)]
     return _keeps_order(m) and (_integer(m) or summed == sorted(summed))
 
 
 def _of_permuted(m: Match) -> Term:
-    order = integers(_inner(m).attrs, "axes")
+    order = integers(beneath(m).attrs, "axes")
     return m.make(m.node.op, m["x"], axes=tuple(sorted(order[axis] for axis in _reduced(m))))
 
 
@@ -299,7 +289,7 @@ def _sum_rows(op: Op) -> tuple[Rule, ...]:
             guard=_integer,
             examples=(_twice(op, I64),),
         ),
-        Rule(f"{name}_of_{name}", nested, _merged, "reassoc", _float, (_twice(op),)),
+        Rule(f"{name}_of_{name}", nested, _merged, "reassoc", on_floats, (_twice(op),)),
         Rule(
             f"{name}_of_permute",
             Apply(op, (Apply(ops.PERMUTE, (X,)),)),
@@ -345,7 +335,7 @@ def _of_neg(name: str, op: Op, other: Op, licence: str | None, kind: np.dtype | 
         Apply(op, (Apply(ops.NEG, (X,)),)),
         lambda m: -m.make(other, m["x"], axes=_reduced(m)),
         licence,
-        _integer if kind is not None else _float,
+        _integer if kind is not None else on_floats,
         (lambda d: term.make(op, -d.input((3, d.size()), kind), axes=(0,)),),
     )
 

@@ -17,15 +17,10 @@ from symc.ir.ops.attributes import integer, integers, sizes
 from symc.ir.term import Term
 from symc.ir.types import I64, Literal
 from symc.passes.draw import Draw
+from symc.passes.guards import beneath
 from symc.passes.pattern import Apply, Hole, Match, Rule, RuleSet, Sample
 
 X, Y, Z, INDEX = (Hole(name) for name in "xyzi")
-
-
-def _inner(m: Match) -> Node:
-    node = m.node.operands[0].node
-    assert node is not None
-    return node
 
 
 def _wide(shape: Sequence[Size]) -> list[int]:
@@ -43,8 +38,8 @@ def same_but_for_units(left: Sequence[Size], right: Sequence[Size]) -> bool:
 
 def _of_broadcast(m: Match) -> Term:
     """The broadcast of a slice: along repeated axes only the size changes."""
-    shape = _inner(m).results[0].type.shape
-    axes = integers(_inner(m).attrs, "axes")
+    shape = beneath(m).results[0].type.shape
+    axes = integers(beneath(m).attrs, "axes")
     starts, steps = sizes(m.node.attrs, "starts"), integers(m.node.attrs, "steps")
     taken = m.root.type.shape
     same = [size == shape[axis] != 1 for size, axis in zip(m["x"].shape, axes, strict=True)]
@@ -59,7 +54,7 @@ def _of_broadcast(m: Match) -> Term:
 
 
 def _of_permutation(m: Match) -> Term:
-    order = integers(_inner(m).attrs, "axes")
+    order = integers(beneath(m).attrs, "axes")
     place = [order.index(axis) for axis in range(len(order))]
     starts, steps = sizes(m.node.attrs, "starts"), integers(m.node.attrs, "steps")
     cut = m.make(
@@ -74,14 +69,14 @@ def _of_permutation(m: Match) -> Term:
 
 def _keeps_units(m: Match) -> bool:
     """Whether a slice is of a reshape that adds or removes units alone, and keeps those."""
-    shape = _inner(m).results[0].type.shape
+    shape = beneath(m).results[0].type.shape
     units = [i for i, size in enumerate(shape) if size == 1]
     kept = all(m.root.type.shape[i] == 1 for i in units)
     return kept and same_but_for_units(shape, m["x"].shape)
 
 
 def _of_units(m: Match) -> Term:
-    source, shape = m["x"].shape, _inner(m).results[0].type.shape
+    source, shape = m["x"].shape, beneath(m).results[0].type.shape
     from_wide = dict(zip(_wide(source), _wide(shape), strict=True))
     starts, steps = sizes(m.node.attrs, "starts"), integers(m.node.attrs, "steps")
     taken = m.root.type.shape
@@ -119,13 +114,13 @@ def _reshaped(m: Match) -> Term:
 def _under_units(m: Match) -> bool:
     """Whether a broadcast is of a reshape that only adds axes of size 1."""
     return 1 not in m["x"].shape and same_but_for_units(
-        _inner(m).results[0].type.shape, m["x"].shape
+        beneath(m).results[0].type.shape, m["x"].shape
     )
 
 
 def _without_units(m: Match) -> Term:
     axes = integers(m.node.attrs, "axes")
-    kept = tuple(axes[i] for i in _wide(_inner(m).results[0].type.shape))
+    kept = tuple(axes[i] for i in _wide(beneath(m).results[0].type.shape))
     return m.make(ops.BROADCAST, m["x"], shape=m.root.type.shape, axes=kept)
 
 
@@ -138,7 +133,7 @@ def _where(node: Node) -> tuple[object, ...]:
 
 def _same_region(m: Match) -> bool:
     first, second = m.holes["y"].type, m.holes["z"].type
-    return first == second and _where(_inner(m)) == _where(m.node)
+    return first == second and _where(beneath(m)) == _where(m.node)
 
 
 def _writes_all(m: Match) -> bool:
