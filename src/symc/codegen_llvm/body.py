@@ -11,7 +11,6 @@ body is evaluated by one builder; loads of a stage stand before its stores.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -30,6 +29,7 @@ from symc.ir.affine import Affine
 from symc.ir.core import Node, Value, reachable
 from symc.ir.dims import prove_le, size_product
 from symc.ir.types import Literal
+from symc.records import dataclass
 
 Axes = tuple[int, ...]
 I64 = np.dtype(np.int64)

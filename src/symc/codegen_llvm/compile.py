@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.codegen_llvm.contraction import contract_kernels
@@ -29,6 +28,7 @@ from symc.ir.launch import Launch, Launches
 from symc.ir.nest import ContractStage, MapStage, Nest
 from symc.passes import buffers
 from symc.passes.plan import Control
+from symc.records import dataclass
 
 LARGE: Final = 50_000
 LARGE_SUMS: Final = 250_000

@@ -15,12 +15,13 @@ too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from symc.codegen_llvm.space import Access, Reader, Work, as_one, merge, picked
 from symc.ir.affine import Affine
 from symc.ir.dims import Size, size_product
 from symc.ir.nest import ContractStage, Nest
+from symc.records import dataclass
 
 LEFT, RIGHT = 0, 1  # the first two loads of the work that describes a contraction
 

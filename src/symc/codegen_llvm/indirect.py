@@ -9,7 +9,6 @@ Invariants: nothing is accessed where the axis is empty; lanes outside a tail ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from symc.codegen_llvm.space import Indirect
 from symc.codegen_llvm.text import Reg
 from symc.ir.dims import prove_le
 from symc.ir.program import Trap
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.codegen_llvm.abi import KernelEmitter

@@ -12,7 +12,7 @@ nest's operands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from symc.codegen_llvm.abi import BEGIN, END, KernelEmitter
 from symc.codegen_llvm.columns import Panel, emit_columns
@@ -31,6 +31,7 @@ from symc.ir.dims import Size, minimum, size_product
 from symc.ir.launch import Launch
 from symc.ir.nest import MapStage, Nest, Operand
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 FEW = 16  # results of a long reduction up to which it is cut into chunks
 LONG = 2 * CHUNK  # elements of such a reduction

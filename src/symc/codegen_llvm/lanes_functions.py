@@ -8,12 +8,12 @@ travel as one LLVM struct.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symc.codegen_llvm.text import Module, Reg
+from symc.records import dataclass
 from symc.scalar.builder import Body
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ but never poison.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from symc.codegen_llvm.contract.size import as_reg, least, mul, offset
 from symc.codegen_llvm.contract.spec import Size as Extent
 from symc.codegen_llvm.lanes import Lanes, LlvmBuilder, memory_type
 from symc.codegen_llvm.text import Reg, i64
+from symc.records import dataclass
 
 Type = np.dtype[Any]
 

@@ -12,7 +12,6 @@ traps goes on, and the loop returns that something trapped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.codegen_llvm.abi import CANCELLED, CTX_PARALLEL_FOR, TRAPPED, KernelEmitter
@@ -30,6 +29,7 @@ from symc.ir.program import (
     Program,
     size_table,
 )
+from symc.records import dataclass
 
 SHARED_NS: Final = 30_000  # a kernel of a step above this is offered to other threads
 CHUNK_NS: Final = 10_000

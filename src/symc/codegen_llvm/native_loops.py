@@ -10,7 +10,7 @@ for each carry whose new value lies elsewhere.  The first buffer of a carry is t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from symc.codegen_llvm.abi import KernelEmitter
@@ -27,6 +27,7 @@ from symc.ir.ops.while_loop import carries_of
 from symc.ir.program import Program
 from symc.ir.types import TensorType
 from symc.passes.plan import Control
+from symc.records import dataclass
 
 # What a loop without a length is taken to cost: long enough for the runtime to keep watch while it
 # runs, since it may never end.

@@ -10,7 +10,6 @@ Invariant: d is taken from the old W; W is read and written once per call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from symc.codegen_llvm.abi import BEGIN, END
 from symc.codegen_llvm.contract import (
@@ -32,6 +31,7 @@ from symc.codegen_llvm.text import Emitter, Reg
 from symc.ir.affine import Affine
 from symc.ir.dims import Size
 from symc.ir.nest import ContractStage, Nest, Stage
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

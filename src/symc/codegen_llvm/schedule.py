@@ -11,7 +11,6 @@ Invariants: the choice depends on the nest alone; blocks depend on sizes alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from symc.codegen_llvm.space import Access, Space, Work, is_scratch, merged, reo
 from symc.ir.dims import Size, size_product
 from symc.ir.nest import Operand
 from symc.ir.ops.reduce import BLOCK, LANES
+from symc.records import dataclass
 
 RUN = 4096  # elements of one parallel block of elementwise work
 PANEL_BYTES = 1024  # of one lane's row of running values, where columns are reduced

@@ -12,7 +12,7 @@ order of the reduced axes and of the iteration space.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from symc.ir.core import Function
 from symc.ir.dims import Size, size_product
 from symc.ir.nest import Gather, Load, MapStage, Nest, Operand, Store
 from symc.ir.ops.record import Reducer
+from symc.records import dataclass
 
 Form = Callable[[Affine], Affine]
 

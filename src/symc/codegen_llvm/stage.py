@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from symc.codegen_llvm.scratch import Scratch
 from symc.codegen_llvm.space import Access, Work
 from symc.codegen_llvm.text import Reg
 from symc.codegen_llvm.tree import Carried, Reduction
+from symc.records import dataclass
 
 I64 = np.dtype(np.int64)
 LONG = 40  # instructions of a body that is written once more, without its rare branches

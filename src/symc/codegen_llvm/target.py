@@ -10,13 +10,13 @@ data and names everything that the bits of an object depend on.  The level chang
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from symc.codegen_llvm.contract.spec import VectorTarget
 from symc.ir.errors import CompileError, message
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from llvmlite.binding import TargetMachine

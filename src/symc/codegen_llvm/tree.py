@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from symc.codegen_llvm.text import Reg, i64
 from symc.ir.dims import Size
 from symc.ir.ops.record import Reducer
 from symc.ir.ops.reduce import BLOCK, LANES
+from symc.records import dataclass
 
 Carried = tuple[Lanes, ...]
 MANY_LEVELS = 24  # folds of blocks when the number of elements is unknown: 2^36 elements

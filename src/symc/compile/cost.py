@@ -9,7 +9,6 @@ element that a reduction takes in, two per product of a contraction.  A transcen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from symc.ir import ops
 from symc.ir.dims import Size, size_product, substitute, symbol
@@ -20,6 +19,7 @@ from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
 from symc.ir.program import Program, size_table
 from symc.passes.plan import Control, Plan, Step
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

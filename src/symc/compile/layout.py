@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from symc.records import dataclass
 
 GAP: Final = 18.0  # between boxes of a layer
 STEP: Final = 44.0  # between layers

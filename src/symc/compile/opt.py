@@ -9,7 +9,7 @@ of `check="passes"`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from symc.codegen_llvm import compile_nests
@@ -29,6 +29,7 @@ from symc.ir.parse_program import parse_program
 from symc.ir.program import Program
 from symc.ir.text import print_function
 from symc.passes import MEANING, OPTIMISING, PASSES, buffers, plan_build, run_passes
+from symc.records import dataclass
 
 LATER: Final = (LOWER, BUFFERS, CODEGEN)
 DEFAULT: Final = (*MEANING, *OPTIMISING[3])

@@ -9,7 +9,6 @@ plan the boxes are kernels, inputs and results, and an arrow is one array that o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from symc.ir.core import Function, Node, Value
 from symc.ir.entry import Entry
@@ -18,6 +17,7 @@ from symc.ir.locations import UNKNOWN, Location
 from symc.ir.ops.record import Kind
 from symc.ir.types import Literal
 from symc.passes.plan import Plan
+from symc.records import dataclass
 
 INPUT, OUTPUT, CONSTANT, POINTWISE, VIEW, HEAVY, KERNEL = (
     "input",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from symc.codegen_llvm import Compiled as Object
 from symc.codegen_llvm import compile_nests
@@ -28,6 +28,7 @@ from symc.passes import (
     run_passes,
 )
 from symc.passes.plan import Plan
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

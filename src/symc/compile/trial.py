@@ -7,7 +7,6 @@ program refuses them; the first result that differs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from symc.ir.evaluate import evaluate
 from symc.ir.ops import attributes
 from symc.ir.ops.record import Kind
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 ZEROS: Final = (0.0, -0.0, 1.0, -1.0, 0.5)
 SPECIAL: Final = (*ZEROS, np.inf, -np.inf, np.nan, 1e-310, 3e38)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
+from symc.records import dataclass
 
 
 def vmap(

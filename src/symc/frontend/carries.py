@@ -7,7 +7,6 @@ carry whose types the step keeps: weakly typed leaves have taken the dtype that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from symc.frontend import emit, trees
@@ -20,6 +19,7 @@ from symc.frontend.trees import Structure
 from symc.ir.core import Value
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.locations import here
+from symc.records import dataclass
 
 T = TypeVar("T")
 

@@ -12,7 +12,6 @@ step returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from symc.ir.locations import here
 from symc.ir.ops.loop_groups import Operands, make_scan
 from symc.ir.ops.switch import joined
 from symc.ir.types import BOOL, I64, TensorType
+from symc.records import dataclass
 
 NUMBER = TensorType(I64, ())
 

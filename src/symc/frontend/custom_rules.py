@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import CellType
 from typing import Any
 
@@ -24,6 +24,7 @@ from symc.ir.locations import Location, here
 from symc.ir.ops.custom import Rule
 from symc.ir.rewriter import closed_over, spliced
 from symc.ir.types import TensorType, is_float
+from symc.records import dataclass
 
 Pair = tuple[Any, Any]
 Moved = Sequence[Value | None]

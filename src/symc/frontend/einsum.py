@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
 from symc.ir.types import BOOL, I32, I64
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

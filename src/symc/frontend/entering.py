@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from operator import index
 from typing import Any
@@ -26,6 +25,7 @@ from symc.ir.core import Value
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.types import is_float
+from symc.records import dataclass
 
 Argnums = int | Sequence[int]
 

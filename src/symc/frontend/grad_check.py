@@ -11,7 +11,7 @@ the derivative as a function of its own.  Directions are drawn from one seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +31,7 @@ from symc.ir.errors import (
 )
 from symc.ir.locations import here
 from symc.ir.types import is_float
+from symc.records import dataclass
 
 MODES: Final = ("fwd", "rev")
 SEED: Final = 20121125

@@ -8,7 +8,6 @@ every position checked on its own axis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from symc.ir.locations import here
 from symc.ir.ops.record import Op
 from symc.ir.term import Term
 from symc.ir.types import BOOL, I64
+from symc.records import dataclass
 
 COMBINE: dict[str, Op | None] = {
     "set": None,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial, update_wrapper
 from threading import RLock
 from typing import Any, Final
@@ -34,6 +33,7 @@ from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 
 def jit(

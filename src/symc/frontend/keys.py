@@ -11,7 +11,6 @@ is taken as non-negative, under a constraint.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import DomainError, DTypeError, SymcIndexError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.types import is_int
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

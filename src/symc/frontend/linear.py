@@ -10,7 +10,6 @@ Invariant: nothing of the function is computed again by a call of the map, save 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.ops.record import Kind
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.compile import Compiled

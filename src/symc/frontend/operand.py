@@ -9,7 +9,6 @@ variable), `CapturedValue` (an array that becomes a hidden input); a plain one i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from symc.ir.core import Value
 from symc.ir.errors import DomainError, DTypeError, SymcOverflowError, message
 from symc.ir.locations import Location, here
 from symc.ir.types import I64, Literal, TensorType
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.frontend.shared import Shared

@@ -10,7 +10,7 @@ before: a function, or the parts that were pickled.  after: those parts, or a fu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.text import print_function
 from symc.ir.verify import verify
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.frontend.shared import Shared

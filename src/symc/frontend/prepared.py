@@ -8,7 +8,6 @@ keeps its words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import index
 from typing import Any
 
@@ -28,6 +27,7 @@ from symc.ir.errors import (
 )
 from symc.ir.locations import here
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

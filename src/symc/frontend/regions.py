@@ -8,7 +8,7 @@ is traced: the function is called as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from symc.frontend import constraints, scope, trees
@@ -19,6 +19,7 @@ from symc.ir.build import apply
 from symc.ir.core import Attrs, Constraint, Function, Value, nodes_so_far
 from symc.ir.ops.record import Op
 from symc.ir.rewriter import closed_over
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ those of one scan.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isqrt
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
+from symc.records import dataclass
 
 Step = Callable[[Any, Any], Any]
 # How rows are scanned: (step, first carry, rows, their number) -> (carry, ys).

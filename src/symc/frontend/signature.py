@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from symc.frontend.trees import Static, Structure
 from symc.ir.errors import DTypeError, ParseError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

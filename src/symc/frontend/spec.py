@@ -8,7 +8,6 @@ spec can spell.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from itertools import count
@@ -20,6 +19,7 @@ from symc.ir import dims
 from symc.ir.errors import DTypeError, ParseError, ShapeError, SymcOverflowError, message
 from symc.ir.locations import here
 from symc.ir.types import DTYPE_NAMES, TensorType
+from symc.records import dataclass
 
 bool_ = np.dtype(np.bool_)
 int8 = np.dtype(np.int8)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from symc.ir import dims
 from symc.ir.dims import Size
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 STATIC_LIMIT: Final = 16
 

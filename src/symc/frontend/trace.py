@@ -8,7 +8,6 @@ shared variables or captured arrays; all else is reported as missing or leaked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from symc.ir.errors import MissingInputError, TracerError, message
 from symc.ir.locations import here
 from symc.ir.program import Accept
 from symc.ir.types import BOOL, TensorType, is_float
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.frontend.shared import Shared

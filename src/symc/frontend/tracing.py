@@ -8,7 +8,6 @@ TracerError.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from symc.frontend import scope, trees
@@ -24,6 +23,7 @@ from symc.ir.core import Node, Value, reachable
 from symc.ir.entry import InputInfo
 from symc.ir.program import Accept
 from symc.ir.types import BOOL, F64, I32, I64, TensorType
+from symc.records import dataclass
 from symc.runtime.executable import Structure, Tree
 
 _WEAK_ACCEPT = {BOOL: Accept.BOOL, I32: Accept.INT, I64: Accept.INT, F64: Accept.FLOAT}

@@ -8,9 +8,9 @@ broadcasts, slices with any step, and unflattening are affine; flattening is not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from symc.ir.dims import Size
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

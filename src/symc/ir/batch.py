@@ -11,7 +11,6 @@ that the graph has on element i alone (contractions in chain order).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from symc.ir.build import apply, placed_at
 from symc.ir.core import Function, Node, Value, reachable
@@ -19,6 +18,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import UnsupportedError, message
 from symc.ir.ops.record import BatchContext
 from symc.ir.term import Term
+from symc.records import dataclass
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ no recursion over graphs anywhere; a node's operands come before it in `Function
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ import numpy as np
 from symc.ir.dims import Size
 from symc.ir.locations import UNKNOWN, Location
 from symc.ir.types import Literal, TensorType
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.ir.ops.record import Op

@@ -12,13 +12,13 @@ Structural `==` never raises: the frontend wraps sizes in its own type, whose co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import product
 from math import gcd
 
 from symc.ir.errors import SymcZeroDivisionError, message
 from symc.ir.locations import here
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from symc.ir.core import Function
 from symc.ir.program import Accept
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

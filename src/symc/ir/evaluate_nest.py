@@ -10,7 +10,6 @@ outer point; scatters go one point after the other; contractions are summed in a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from symc.ir.dims import Size, substitute
 from symc.ir.nest import ContractStage, Gather, Load, Nest, Operand, Stage, Store
 from symc.ir.ops.reduce import combine_tree
 from symc.ir.types import Literal
+from symc.records import dataclass
 from symc.scalar.numpy_builder import NumpyBuilder
 
 Array = np.ndarray[Any, Any]

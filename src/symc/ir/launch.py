@@ -9,9 +9,8 @@ order, the next one after all blocks of the one before; scratch operands never a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from symc.ir.dims import Size
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

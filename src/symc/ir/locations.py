@@ -7,9 +7,10 @@ kernels keep sets of them.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from symc.records import dataclass
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
 

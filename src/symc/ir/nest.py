@@ -16,7 +16,7 @@ outer indices (row-local); reads never leave a buffer unless the access is guard
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from symc.ir.core import Function, Locations
 from symc.ir.dims import Size
 from symc.ir.ops.record import Reducer
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from symc.ir.errors import DomainError, message
+from symc.records import dataclass
 
 CONTRACTION = "contraction"
 FAST_LICENCES = frozenset(

@@ -11,7 +11,7 @@ nothing here recurses over the program.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeGuard
 
 from symc.ir.attr_text import Reader
@@ -24,6 +24,7 @@ from symc.ir.locations import UNKNOWN, Location
 from symc.ir.ops import OPS
 from symc.ir.text import EQUAL, FUNCTION, PREFIX, REGIONS, RETURN
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 KINDS = frozenset({EQUAL, "index", "empty"})
 

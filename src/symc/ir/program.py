@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, overload
 
 import numpy as np
 
 from symc.ir.dims import Size, floordiv, maximum, minimum, mod
+from symc.records import dataclass
 
 
 class SizeOp(IntEnum):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from symc.ir.core import Value
 from symc.ir.formula import formula
 from symc.ir.locations import Location
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from symc.ir.errors import DomainError, message
 from symc.ir.locations import UNKNOWN, Location
 from symc.ir.size_text import size_text
 from symc.ir.types import DTYPE_NAMES, Literal, TensorType, dtype_name
+from symc.records import dataclass
 
 FUNCTION = "symc.func"
 RETURN = "symc.return"

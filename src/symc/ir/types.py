@@ -6,12 +6,12 @@ numbers will be several.  Types have structural equality and a cached hash.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from symc.ir.dims import Size, Symbol, size_product, symbols
+from symc.records import dataclass
 
 DTYPE_NAMES: dict[str, np.dtype] = {
     "bool": np.dtype(np.bool_),

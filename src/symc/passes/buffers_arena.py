@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from symc.ir.dims import Size, prove_le
+from symc.records import dataclass
 
 ALIGN: Final = 64
 TRIED: Final = 16  # free symbolic slots looked at for one request

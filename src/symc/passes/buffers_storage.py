@@ -9,12 +9,11 @@ result's home is its own; homes of states are written only by the steps named in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from symc.ir.core import Value
 from symc.ir.program import BufferKind
 from symc.ir.types import TensorType
 from symc.passes.plan import Plan
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ middle one is taken if it is no dearer than the written one at any.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
@@ -26,6 +25,7 @@ from symc.ir.term import Term
 from symc.passes import dce
 from symc.passes.share import Note
 from symc.passes.sweep import Sweep
+from symc.records import dataclass
 
 LICENCE: Final = "reassoc"
 TRIED: Final = (64, 4, 1024)  # values of a size that is not known, the first for the choice

@@ -26,7 +26,7 @@ us and 32).  Products of matrices gain at every size tried (2 x 2 x 2: 10 %; 60 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from symc.ir import ops, term
@@ -43,6 +43,7 @@ from symc.passes.factors import Factor, Group, factor, leaves, sorted_factors
 from symc.passes.pattern import Apply, Hole, Match, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
 from symc.passes.uniform import NOTHING, Opaque
+from symc.records import dataclass
 
 ANY: Final = "any"
 X, Y = Hole("x"), Hole("y")

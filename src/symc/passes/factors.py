@@ -13,7 +13,6 @@ looked behind; a factor has no axes of size 1.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.ir import ops
@@ -22,6 +21,7 @@ from symc.ir.ops.attributes import integers
 from symc.ir.ops.record import Kind
 from symc.ir.term import Term, apply_op, make
 from symc.passes.uniform import NOTHING, Opaque
+from symc.records import dataclass
 
 # Elementwise steps that are looked through; a longer chain is left where it is.
 DEEP: Final = 8

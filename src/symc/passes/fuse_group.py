@@ -13,7 +13,7 @@ have its whole frame or are cheap.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from heapq import heappop, heappush
 from typing import Final
@@ -21,6 +21,7 @@ from typing import Final
 from symc.ir.core import Node, Value
 from symc.ir.dims import Size
 from symc.passes.fuse_index import Index
+from symc.records import dataclass
 
 BUDGET: Final = 256
 MAX_STORES: Final = 32

@@ -10,7 +10,6 @@ visit: the node is a member of the using group, or stored by another that preced
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.ir.affine import Affine, IndexMap, unit
@@ -41,6 +40,7 @@ from symc.passes.fuse_index import (
     selection,
 )
 from symc.passes.fuse_repeat import repeatable
+from symc.records import dataclass
 
 SMALL: Final = 1 << 14  # elements that one thread computes without loss
 WIDE: Final = 1 << 17  # a row that is worth several kernels

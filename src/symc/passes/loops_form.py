@@ -8,13 +8,15 @@ changes them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from symc.ir.build import placed_at
 from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.dims import Size
+from symc.ir.moves import Move, place
 from symc.ir.ops.loop_groups import Operands, groups, make_scan
 from symc.ir.ops.scan_modes import cloned
+from symc.records import dataclass
 
 
 @dataclass(slots=True)
@@ -39,7 +41,7 @@ class Row:
 class Loop:
     """A scan as rows; `result` is None where nobody reads it.
 
-    also: a result -> another whose value it has.
+    also: a result -> another whose value it has.  moves: what was done to the loop so far.
     """
 
     node: Node
@@ -51,6 +53,7 @@ class Loop:
     carries: list[Carry] = field(default_factory=list)
     ys: list[Row] = field(default_factory=list)
     also: dict[Value, Value] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
 
     @property
     def wanted(self) -> list[Value]:
@@ -66,6 +69,12 @@ class Loop:
     def nodes(self) -> list[Node]:
         """The nodes of the body, in order."""
         return reachable(self.wanted, stop=self.params)[0]
+
+    def moved(self, kind: str, value: Value | None = None, stops: Iterable[Value] = ()) -> Move:
+        """Record what is done to the loop; the caller fills in what it made."""
+        move = Move(kind, place(self.node), self.reverse, value, tuple(stops))
+        self.moves.append(move)
+        return move
 
 
 def taken_apart(node: Node, operands: Sequence[Value], read: Iterable[Value]) -> Loop:

@@ -19,7 +19,6 @@ moved for cheap arithmetic alone, and nothing is stacked that is much larger tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.ir import ops, term
@@ -33,6 +32,7 @@ from symc.ir.ops.record import Kind
 from symc.ir.term import Term
 from symc.passes.fuse_cost import CHEAP, cost
 from symc.passes.loops_form import Carry, Loop, Row
+from symc.records import dataclass
 
 _STAYS: Final = frozenset({Kind.VIEW, Kind.SOURCE})
 _HEAVY: Final = frozenset({Kind.CONTRACT, Kind.REDUCE, Kind.SCATTER, Kind.GATHER})

@@ -12,7 +12,6 @@ Bits: those of the rows, computed after the loop from the same values.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.ir import ops, term
@@ -26,6 +25,7 @@ from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes.loops_form import Carry, Loop, Row, made, pruned, taken_apart
 from symc.passes.loops_move import copied, inner_nodes, read_of
+from symc.records import dataclass
 
 MOST: Final = 8  # rows that are kept as carries
 _TRIES: Final = 64

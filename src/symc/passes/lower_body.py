@@ -12,7 +12,6 @@ Invariant: iterative; nodes are created in program order, so operands come first
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -28,6 +27,7 @@ from symc.ir.types import I64, Literal, TensorType
 from symc.passes.fuse_group import Group
 from symc.passes.fuse_index import ZERO, Coordinate, Index, compose, to_map
 from symc.passes.fuse_partition import Fusion, foldable, kind_of, splat, view_map
+from symc.records import dataclass
 
 Key = tuple[Value, Index]
 

@@ -13,7 +13,7 @@ Invariants: a stage reads only what stages before it kept; everything kept is wr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from symc.ir.core import Value
 from symc.ir.ops.record import Kind
@@ -21,6 +21,7 @@ from symc.passes.fuse_cost import CHEAP, cost
 from symc.passes.fuse_group import Group, Reduction, Store
 from symc.passes.fuse_index import Index, axes_of, compose, renamed
 from symc.passes.fuse_partition import Fusion, kind_of, view_map
+from symc.records import dataclass
 
 Space = frozenset[int]
 

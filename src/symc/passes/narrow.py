@@ -11,7 +11,6 @@ A slice of elementwise work alone stays: fusion computes only what it reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.ir import ops
@@ -26,6 +25,7 @@ from symc.ir.term import Term
 from symc.passes import dce
 from symc.passes.share import Note
 from symc.passes.sweep import Sweep
+from symc.records import dataclass
 
 DEEP: Final = 8  # elementwise steps between a slice and the work that it saves
 

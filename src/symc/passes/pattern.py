@@ -13,7 +13,6 @@ right-hand side below what all of them share; rows need not know.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from symc.ir.term import Term
 from symc.ir.types import Literal, TensorType
 from symc.passes.draw import Draw
 from symc.passes.uniform import NOTHING, Opaque, constant_is, scalar_constant, transparent
+from symc.records import dataclass
 
 NO_OPS: Final[frozenset[Op]] = frozenset()
 NO_NUMBERS: Final[frozenset[float]] = frozenset()

@@ -10,7 +10,6 @@ must be one step apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from symc.ir import ops
@@ -18,6 +17,7 @@ from symc.ir.core import Node, Value
 from symc.ir.dims import Size
 from symc.ir.ops.attributes import integers, sizes
 from symc.ir.term import Term
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ value to another value of the same bytes and end in one that is written, a param
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from symc.ir.core import Function, Locations, Node, Value
 from symc.ir.entry import Entry
 from symc.ir.nest import Nest, Operand
+from symc.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

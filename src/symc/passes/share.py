@@ -17,7 +17,7 @@ product and take the same time (batch 1: 4.2 us and 4.3; batch 10: 22 us and 31)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -31,6 +31,7 @@ from symc.ir.rewriter import merged_locations, place_new, remake
 from symc.ir.term import Term
 from symc.passes import dce
 from symc.passes.pieces import joined
+from symc.records import dataclass
 
 # Called with a name, what was replaced and what was made of it.
 Note = Callable[[str, Value, Value], None]

@@ -28,8 +28,9 @@ import struct
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from symc.records import dataclass
 
 MAGIC = b"SYMCACHE"
 VERSION = 1

@@ -7,8 +7,8 @@ subnormal results included (tests/scalar/test_ulp.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from symc.records import dataclass
 from symc.scalar import coefficients as fitted
 from symc.scalar.builder import F32, F64, Builder, Lanes
 from symc.scalar.formats import (

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from symc.records import dataclass
 from symc.scalar.builder import F32, F64, I32, I64, Builder, Lanes
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from symc.records import dataclass
 from symc.scalar import coefficients as fitted
 from symc.scalar.builder import F32, F64, Body, Builder, Lanes
 from symc.scalar.exponential import LN2_F32, LN2_F64

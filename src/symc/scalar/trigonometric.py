@@ -7,8 +7,7 @@ branch, an exact product with the bits of 2/pi.  Error at most 1 ULP; the sign o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from symc.records import dataclass
 from symc.scalar import coefficients as fitted
 from symc.scalar.builder import F32, Builder, Lanes
 from symc.scalar.formats import Format, format_of, horner, outlinable, two_sum

@@ -6,12 +6,12 @@ before: one value, a list, a dict, or several of them, each part optional.  afte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from symc.frontend.shared import Shared
 from symc.ir.errors import DTypeError, UnsupportedError, message
 from symc.ir.locations import here
+from symc.records import dataclass
 
 
 class until:  # noqa: N801  (Theano's name)

@@ -10,7 +10,6 @@ that `strict` can refuse it and a shared variable that it updates becomes a stat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from symc.frontend import constraints
@@ -25,6 +24,7 @@ from symc.ir.core import Value
 from symc.ir.errors import DTypeError, MissingInputError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.rewriter import spliced
+from symc.records import dataclass
 from symc.theano.returned import Returned, parsed
 from symc.theano.sequences import Rows, State, listed, newest_first, rows, states
 

@@ -11,7 +11,6 @@ the single tap -1 is the state itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from symc.frontend import constraints
@@ -23,6 +22,7 @@ from symc.ir.dims import Size
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
+from symc.records import dataclass
 
 _INPUT_KEYS: Final = frozenset({"input", "taps"})
 _OUTPUT_KEYS: Final = frozenset({"initial", "taps"})

@@ -10,7 +10,6 @@ last one and are never finished.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from symc.codegen_llvm.contract.blocked import TILE_BYTES
 from symc.codegen_llvm.contract.lanes import Lanes, Tail
@@ -19,6 +18,7 @@ from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.contract.tiles import dot_columns
 from symc.codegen_llvm.text import Reg, i64
+from symc.records import dataclass
 
 
 def emit_dot_block(room: Room, corner: Corner) -> None:

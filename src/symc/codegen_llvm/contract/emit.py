@@ -14,8 +14,6 @@ external symbol is needed; k = 0 gives zeros (the epilogue still runs); m = 0 or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from symc.codegen_llvm.contract.blocked import (
     TILE_BYTES,
     emit_block,
@@ -31,6 +29,7 @@ from symc.codegen_llvm.contract.spec import BYTES, Contraction, Hooks, Operand, 
 from symc.codegen_llvm.contract.stream import STREAM_BYTES, emit_stream
 from symc.codegen_llvm.contract.tiles import may_stream, plan
 from symc.codegen_llvm.text import Emitter, Reg, i64
+from symc.records import dataclass
 
 ALL = 0  # as the columns of a block: all of them, one panel
 

@@ -10,11 +10,11 @@ wraps for integers; no operation here becomes a library call on a CPU with fma.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from symc.codegen_llvm.contract.size import offset
 from symc.codegen_llvm.contract.spec import BYTES, Dtype, Size
 from symc.codegen_llvm.text import Emitter, Reg
+from symc.records import dataclass
 
 CACHE_LINE = 64
 _SUFFIX: dict[str, str] = {"float": "f32", "double": "f64", "i32": "i32", "i64": "i64"}

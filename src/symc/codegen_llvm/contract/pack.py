@@ -12,13 +12,13 @@ large, and so is the time to compile them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from symc.codegen_llvm.contract.lanes import Lanes
 from symc.codegen_llvm.contract.room import Room
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.text import Reg, i64
+from symc.records import dataclass
 
 _AHEAD = 16  # rows that are asked for before they are copied
 

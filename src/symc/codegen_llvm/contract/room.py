@@ -9,7 +9,7 @@ Invariants: everything in a room is loop-invariant and was emitted before the bl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from symc.codegen_llvm.contract.lanes import Lanes, Tail
 from symc.codegen_llvm.contract.size import add, as_reg, mul, offset
@@ -24,6 +24,7 @@ from symc.codegen_llvm.contract.spec import (
 )
 from symc.codegen_llvm.contract.tiles import Plan
 from symc.codegen_llvm.text import Emitter, Reg, i64
+from symc.records import dataclass
 
 _INLINE_FINISH = 400  # LLVM instructions of epilogue that a tile may hold unrolled
 

@@ -10,7 +10,6 @@ Invariants: a result is the ascending fma chain over k; `w` is read before the e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from symc.codegen_llvm.contract.dot import lane_sums
@@ -19,6 +18,7 @@ from symc.codegen_llvm.contract.room import Corner, Room
 from symc.codegen_llvm.contract.size import add, as_reg, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Operand, TileRow
 from symc.codegen_llvm.text import Emitter, Reg, i64
+from symc.records import dataclass
 
 _HELD_TERMS = 2  # vectors of the right operand held in registers, row after row
 _STRAIGHT = 2  # whole vectors of a static row that need no loop

@@ -10,10 +10,10 @@ run time); a register given here is defined before `emit_contraction` is called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from symc.codegen_llvm.text import Emitter, Reg
+from symc.records import dataclass
 
 Size: TypeAlias = int | Reg
 Dtype: TypeAlias = Literal["float", "double", "i32", "i64"]

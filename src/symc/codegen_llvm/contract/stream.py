@@ -8,14 +8,13 @@ Invariants: each sum is the ascending fma chain over k, so its bits equal those 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from symc.codegen_llvm.contract.blocked import TILE_BYTES
 from symc.codegen_llvm.contract.lanes import Tail
 from symc.codegen_llvm.contract.room import Corner, Room, Tile, finish_buffer
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.text import Reg, i64
+from symc.records import dataclass
 
 STREAM_BYTES = 8192  # the sums of one run of columns
 _ROWS = 8

@@ -10,13 +10,13 @@ tiles of any shape agree bit for bit; several sets (free order only) are added p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from symc.codegen_llvm.contract.room import Room, Tile
 from symc.codegen_llvm.contract.size import add, as_reg, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.contract.tiles import UNROLLED_DEPTH, UNROLLED_STEPS, splits
 from symc.codegen_llvm.text import Reg, i64
+from symc.records import dataclass
 
 _Sums = list[Reg]
 _AHEAD = 16  # rows of the right operand: each lies in a page of its own, which nobody foresees

@@ -9,10 +9,11 @@ accumulators and the operands it holds fit the vector registers (wider IR spills
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from symc.codegen_llvm.contract.spec import BYTES, Contraction, Size, VectorTarget
+from symc.records import dataclass
 
 _LATENCY = 4  # cycles of one fma
 _NOMINAL_ROWS = 96  # a run-time number of rows is planned as if it were this

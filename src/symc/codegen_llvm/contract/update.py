@@ -15,7 +15,7 @@ do not depend on the cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from symc.codegen_llvm.contract.blocked import TILE_BYTES
@@ -45,6 +45,7 @@ from symc.codegen_llvm.contract.spec import (
     VectorTarget,
 )
 from symc.codegen_llvm.text import Emitter, Reg, i64
+from symc.records import dataclass
 
 _ROWS = 48  # rows of W in a block
 _NARROW = 32  # columns of W below which adding lanes up costs more than a second pass

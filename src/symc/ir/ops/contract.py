@@ -9,7 +9,6 @@ axes in the order given, the last varying fastest.  Integer products wrap and ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -29,6 +28,7 @@ from symc.ir.ops.define import (
 from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Linear, Op, Samples
 from symc.ir.ops.view import inverse
 from symc.ir.types import BOOL, F32, F64, I32, TensorType
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.ir.term import Term

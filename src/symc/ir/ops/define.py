@@ -10,7 +10,6 @@ one dtype; broadcasting and promotion are explicit nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from symc.ir.ops.record import (
     Tangents,
 )
 from symc.ir.types import BOOL, DTYPE_NAMES, TensorType
+from symc.records import dataclass
 from symc.scalar.numpy_builder import NumpyBuilder
 
 FLOATS = ("f32", "f64")

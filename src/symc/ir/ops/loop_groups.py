@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from symc.ir.build import apply
@@ -12,6 +11,7 @@ from symc.ir.dims import Dim, Size
 from symc.ir.errors import DomainError, message
 from symc.ir.ops.record import Op
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 T = TypeVar("T")
 

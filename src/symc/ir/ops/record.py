@@ -9,7 +9,7 @@ A new elementwise op is one call of `unary` / `binary` in a file of this folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ from symc.ir.core import Attrs, Function, Node, Value
 from symc.ir.dims import Size, substitute
 from symc.ir.errors import DomainError, OpContractError, message
 from symc.ir.types import TensorType
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.ir.term import Term

@@ -12,7 +12,6 @@ runs the same body as the one that is differentiated, so that `merge_loops` make
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from symc.ir import term
@@ -22,6 +21,7 @@ from symc.ir.ops.record import Derive, Kind
 from symc.ir.ops.regions import Moved
 from symc.ir.rewriter import closed_over, spliced
 from symc.ir.types import TensorType, is_float
+from symc.records import dataclass
 
 # Kinds of nodes that the adjoint computes again when their operands are at hand.
 _CHEAP: Final = frozenset({Kind.SOURCE, Kind.VIEW})

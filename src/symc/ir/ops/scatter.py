@@ -14,7 +14,6 @@ NaN); `mul` obeys the product rule, for zeros and repeated indices too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -47,6 +46,7 @@ from symc.ir.ops.record import (
 )
 from symc.ir.ops.view import inverse
 from symc.ir.types import BOOL, F32, F64, I32, I64, TensorType
+from symc.records import dataclass
 
 if TYPE_CHECKING:
     from symc.ir.term import Term

@@ -1,0 +1,149 @@
+"""Data classes that are quick to define: `dataclass` as in the standard library, at a fifth of its
+cost.
+
+before: a class body with annotated fields.  after: what `dataclasses.dataclass` makes of it for the
+arguments offered here; `fields`, `replace`, patterns, pickles and copies work as usual.
+
+The standard library writes and compiles six functions for a frozen class, 0.7 ms each time.  A
+process that compiles its first function defines two hundred such classes, which was a fifth of
+what it did in all.  Here only `__init__` is written for a class; the other methods are made of
+`attrgetter`, or are the same function for all classes.
+
+Invariants: fields are set once, by `__init__` or `__post_init__`, where `frozen` says so; classes
+are equal, and hash, by their fields in order, unless they say otherwise themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import MISSING, Field, FrozenInstanceError, fields
+from operator import attrgetter
+from reprlib import recursive_repr
+from typing import TYPE_CHECKING, Any, TypeVar
+
+__all__ = ["dataclass"]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+
+    def dataclass(
+        *, frozen: bool = False, slots: bool = False, eq: bool = True, repr: bool = True
+    ) -> Callable[[type[T]], type[T]]:
+        """Make a data class of a class; the arguments mean what they mean to the standard one."""
+
+        def define(bare: type[T]) -> type[T]:
+            if bare.__doc__ is None:
+                bare.__doc__ = bare.__name__  # or the signature is looked up for it
+            cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(bare)
+            found = fields(cls)
+            methods = {"__init__": _init(cls, found, frozen)}
+            if repr:
+                methods["__repr__"] = _repr
+            if eq:
+                methods |= _equality([field.name for field in found if field.compare], frozen)
+            if frozen:
+                methods |= _FROZEN
+            for name, method in methods.items():
+                if name not in bare.__dict__:
+                    setattr(cls, name, method)
+            return cls
+
+        return define
+
+
+def _init(cls: type, found: tuple[Field[Any], ...], frozen: bool) -> Callable[..., None]:
+    """`__init__`, the one method that is written for each class."""
+    known: dict[str, object] = {"_absent": MISSING, "_set": object.__setattr__}
+    lines: list[str] = []
+    for field in found:
+        name = field.name
+        value = name
+        if field.default is not MISSING:
+            known[f"_default_{name}"] = field.default
+        if field.default_factory is not MISSING:
+            known[f"_make_{name}"] = field.default_factory
+            made = f"_make_{name}()"
+            value = f"{made} if {name} is _absent else {name}" if field.init else made
+        elif not field.init:
+            continue
+        lines.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+    if hasattr(cls, "__post_init__"):
+        lines.append("self.__post_init__()")
+    arguments = ", ".join(["self", *_arguments(found)])
+    exec(f"def __init__({arguments}):\n " + "\n ".join(lines or ["pass"]), known)  # noqa: S102
+    init: Any = known["__init__"]
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    init.__module__ = cls.__module__
+    init.__annotations__ = {field.name: field.type for field in found if field.init}
+    return init  # type: ignore[no-any-return]
+
+
+def _arguments(found: tuple[Field[Any], ...]) -> list[str]:
+    """The parameters of `__init__` as text; those that must be named come last."""
+    plain = [_argument(field) for field in found if field.init and not field.kw_only]
+    named = [_argument(field) for field in found if field.init and field.kw_only]
+    return [*plain, "*", *named] if named else plain
+
+
+def _argument(field: Field[Any]) -> str:
+    if field.default is not MISSING:
+        return f"{field.name}=_default_{field.name}"
+    return field.name if field.default_factory is MISSING else f"{field.name}=_absent"
+
+
+def _equality(names: list[str], frozen: bool) -> dict[str, Any]:
+    """`__eq__` over the named fields, and `__hash__`: of frozen classes only."""
+    key = _key(names)
+
+    def equal(self: object, other: object) -> bool:
+        return key(self) == key(other) if type(other) is type(self) else NotImplemented
+
+    def hashed(self: object) -> int:
+        return hash(key(self))
+
+    return {"__eq__": equal, "__hash__": hashed if frozen else None}
+
+
+def _key(names: list[str]) -> Callable[[Any], tuple[object, ...]]:
+    """The values of the named fields, always as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    if not names:
+        return lambda _: ()
+    get = attrgetter(*names)
+    return lambda instance: (get(instance),)
+
+
+@recursive_repr()
+def _repr(self: Any) -> str:
+    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+    return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _setattr(self: object, name: str, value: object) -> None:
+    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _delattr(self: object, name: str) -> None:
+    raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def _getstate(self: Any) -> list[object]:
+    return [getattr(self, field.name) for field in fields(self)]
+
+
+def _setstate(self: Any, state: list[object]) -> None:
+    for field, value in zip(fields(self), state, strict=True):
+        object.__setattr__(self, field.name, value)
+
+
+_FROZEN: dict[str, Any] = {
+    "__setattr__": _setattr,
+    "__delattr__": _delattr,
+    "__getstate__": _getstate,
+    "__setstate__": _setstate,
+}
