@@ -7,6 +7,7 @@ from dataclasses import field
 from symc.ir.core import Value
 from symc.ir.formula import formula
 from symc.ir.locations import Location
+from symc.ir.moves import Move
 from symc.records import dataclass
 
 
@@ -114,6 +115,7 @@ class Report:
 
     name: str
     fired: list[Fired] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     kernels: list[KernelReport] = field(default_factory=list)
     fusion: list[Split] = field(default_factory=list)

@@ -15,7 +15,7 @@ from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import cse, dce, inline, loops, order, stabilise
+from symc.passes import branches, cse, dce, inline, loops, order, stabilise
 from symc.passes.pattern import Match, Rule
 from symc.passes.sweep import Sweep
 
@@ -36,6 +36,7 @@ def _late(name: str) -> Callable[..., Function]:
 
 PASSES: Final[dict[str, Callable[..., Function]]] = {
     "inline": inline.run,
+    "branches": branches.run,
     "stabilise": stabilise.run,
     "loops": loops.run,
     "order": order.run,
@@ -55,7 +56,17 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
     )
 }
 
-MEANING: Final = ("inline", "cse", "stabilise", "cse", "loops", "contractions", "order", "dce")
+MEANING: Final = (
+    "inline",
+    "cse",
+    "branches",
+    "stabilise",
+    "cse",
+    "loops",
+    "contractions",
+    "order",
+    "dce",
+)
 # Passes that change bits on purpose: what they make is what the program means.
 INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "chains", "share"})
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
@@ -65,9 +76,13 @@ OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     3: ("fold", "lift", "algebra", "forward", "narrow", "chains", "share", "fold", "cse", "dce"),
 }
 
+# Passes that walk regions by themselves, outermost first.
+_WHOLE: Final = frozenset({"branches"})
 _RULE_PASSES: Final = frozenset({"stabilise", "contractions", "algebra"})
 # Passes that say what they replaced by what, without a table of rows.
 _NOTING: Final = frozenset({"narrow", "chains", "share"})
+# Passes that say what they did to loops.
+_MOVING: Final = frozenset({"loops"})
 
 
 def run_passes(
@@ -96,7 +111,7 @@ def run_passes(
 
 def _everywhere(name: str, function: Function, options: Options, report: Report | None) -> Function:
     """One pass on the regions of control flow, innermost first, and on the function."""
-    if any(node.regions for node in function.nodes):
+    if name not in _WHOLE and any(node.regions for node in function.nodes):
 
         def visit(node: Node) -> Sequence[Value] | None:
             regions = tuple(_everywhere(name, r, options, report) for r in node.regions)
@@ -111,8 +126,10 @@ def _everywhere(name: str, function: Function, options: Options, report: Report 
 
 
 def _run_one(name: str, function: Function, options: Options, report: Report | None) -> Function:
-    if report is None or name not in {*_RULE_PASSES, *_NOTING}:
+    if report is None or name not in {*_RULE_PASSES, *_NOTING, *_MOVING}:
         return PASSES[name](function, options)
+    if name in _MOVING:
+        return PASSES[name](function, options, report.moves.append)
     fired = report.fired
     if name in _NOTING:
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
-from symc.ir import ops, term
+from symc.ir import moves, ops, term
 from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.moves import Move, Note, place
 from symc.ir.ops.loop_groups import groups
 from symc.ir.options import Options
 from symc.ir.rewriter import remake
@@ -27,15 +28,15 @@ from symc.passes.loops_move import Later, accumulate, copied, hoist, sink
 from symc.passes.loops_rows import last_rows
 
 
-def run(function: Function, options: Options) -> Function:
+def run(function: Function, options: Options, note: Note = lambda move: None) -> Function:
     """Move work out of loops, merge those that are left, and move what that set free."""
     if not any(node.op is ops.SCAN for node in function.nodes):
         return function
-    function = _rebuilt(last_rows(function), options)
+    function = _rebuilt(last_rows(function, note), options, note)
     # Equal work that left two loops must be one value, so that their steps are seen to be equal.
     function = cse.run(function, options)
     sets = mergeable(function)
-    return _rebuilt(_merged(function, sets), options) if sets else function
+    return _rebuilt(_merged(function, sets, note), options, note) if sets else function
 
 
 def _reads(function: Function) -> set[Value]:
@@ -44,14 +45,14 @@ def _reads(function: Function) -> set[Value]:
     return found
 
 
-def _rebuilt(function: Function, options: Options) -> Function:
+def _rebuilt(function: Function, options: Options, note: Note) -> Function:
     """Every scan with less in it."""
     read = _reads(function)
     values: dict[Value, Value] = {}
     for node in function.nodes:
         operands = [values.get(x, x) for x in node.operands]
         if node.op is ops.SCAN:
-            values.update(_changed(node, operands, read, options))
+            values.update(_changed(node, operands, read, options, note))
         else:
             kept = remake(node, operands, node.regions)
             values.update(zip(node.results, kept.results, strict=True))
@@ -68,10 +69,11 @@ def _with(function: Function, values: dict[Value, Value]) -> Function:
 
 
 def _changed(
-    node: Node, operands: Sequence[Value], read: set[Value], options: Options
+    node: Node, operands: Sequence[Value], read: set[Value], options: Options, note: Note
 ) -> dict[Value, Value]:
     """Old results -> new ones of a scan."""
     if groups(node).length == 1:
+        note(Move(moves.ONCE, place(node), groups(node).reverse))
         return _one_step(node, operands)
     loop = taken_apart(node, operands, read)
     changed = pruned(loop)
@@ -91,6 +93,10 @@ def _changed(
     found = dict(real)
     for compute in later:
         found.update(compute(real))
+    if not loop.carries and not loop.ys:
+        loop.moved(moves.GONE)
+    for move in loop.moves:
+        note(move)
     return found
 
 
@@ -113,7 +119,7 @@ def _one_step(node: Node, operands: Sequence[Value]) -> dict[Value, Value]:
     return found
 
 
-def _merged(function: Function, sets: Sequence[Sequence[Node]]) -> Function:
+def _merged(function: Function, sets: Sequence[Sequence[Node]], note: Note) -> Function:
     """Each set as one scan."""
     read = _reads(function)
     member = {node: chosen for chosen in sets for node in chosen}
@@ -126,6 +132,8 @@ def _merged(function: Function, sets: Sequence[Sequence[Node]]) -> Function:
             continue
         rows = zip(unit, operands, strict=True)
         one = joined([taken_apart(node, given, read) for node, given in rows])
+        for other in unit[1:]:
+            note(Move(moves.MERGED, place(unit[0]), one.reverse, other=place(other)))
         pruned(one)
         values.update(made(one))
         values.update({x: values.get(y, y) for x, y in one.also.items()})

@@ -71,7 +71,7 @@ class Loop:
         return reachable(self.wanted, stop=self.params)[0]
 
     def moved(self, kind: str, value: Value | None = None, stops: Iterable[Value] = ()) -> Move:
-        """Record what is done to the loop; the caller fills in what it made."""
+        """Record what is done to the loop; who does it says what was made, once it is there."""
         move = Move(kind, place(self.node), self.reverse, value, tuple(stops))
         self.moves.append(move)
         return move

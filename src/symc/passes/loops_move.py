@@ -21,11 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from symc.ir import ops, term
+from symc.ir import moves, ops, term
 from symc.ir.batch import batched_values, repeated
 from symc.ir.build import apply, placed_at
-from symc.ir.core import Node, Value, reachable
+from symc.ir.core import Node, Value, nodes_so_far, reachable
 from symc.ir.dims import Size, prove_le
+from symc.ir.moves import Move
 from symc.ir.ops.contract import DotAxes, dot_axes
 from symc.ir.ops.loop_groups import stacked_type
 from symc.ir.ops.record import Kind
@@ -75,13 +76,16 @@ def hoist(loop: Loop) -> bool:
             rows.update(node.results)
             each.append(node)
     gone = _crossing(loop, {n for n in once if n.op.kind not in _STAYS})
+    since = nodes_so_far()
     known = copied(once, loop.consts) if gone else {}
     for value in gone:
+        loop.moved(moves.CONSTANT, value).became(known[value], since, value.type.bytes)
         _as_param(loop, value, loop.consts, known[value])
     left = _crossing(loop, _with_heavy(each) & set(loop.nodes()))
     if left:
         whole = stacked(loop, left, dict(loop.xs))
         for value, row in zip(left, whole, strict=True):
+            loop.moved(moves.BEFORE, value).became(row, since, row.type.bytes)
             _as_param(loop, value, loop.xs, row)
     return bool(gone or left)
 
@@ -190,7 +194,9 @@ def sink(loop: Loop) -> list[Later]:
     stacks = _Stacks(loop, {})
     given = {value: stacks.of(value) for value in read}
     results = {row.result: row.value for row in chosen if row.result is not None}
-    return [_computed(loop, given, results)]
+    noted = [loop.moved(moves.AFTER, value, read) for value in results.values()]
+    memory = sum((stacks.of(value).type.bytes for value in new), start=0)
+    return [_computed(loop, given, results, noted, memory)]
 
 
 def _all_movable(loop: Loop, row: Row, core: set[Node], movable: set[Node]) -> bool:
@@ -226,14 +232,23 @@ def _worth(loop: Loop, rows: Sequence[Row], new: Sequence[Value]) -> bool:
     return prove_le(more, less * factor)
 
 
-def _computed(loop: Loop, given: Mapping[Value, Value], results: Mapping[Value, Value]) -> Later:
+def _computed(
+    loop: Loop,
+    given: Mapping[Value, Value],
+    results: Mapping[Value, Value],
+    noted: Sequence[Move] = (),
+    memory: Size = 0,
+) -> Later:
     """Results from stacked values: old result -> value of the step."""
     xs, consts = dict(loop.xs), dict(loop.consts)
 
     def later(real: Mapping[Value, Value]) -> dict[Value, Value]:
+        since = nodes_so_far()
         whole = {value: real.get(row, row) for value, row in given.items()}
         frozen = Loop(loop.node, loop.length, loop.reverse, loop.number, consts, xs)
         found = stacked(frozen, list(results.values()), {**xs, **whole})
+        for i, (move, value) in enumerate(zip(noted, found, strict=False)):
+            move.became(value, since, 0 if i else memory)
         return dict(zip(results, found, strict=True))
 
     return later
@@ -292,12 +307,15 @@ def _total(loop: Loop, carry: Carry, added: Value) -> Later:
     core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | inner_nodes(loop)
     read = read_of(loop, [Row(factor, None) for factor in factors], core)
     fixed = [x for x in read if x not in loop.consts]
-    stacks = _Stacks(loop, {})
+    stacks, kept = _Stacks(loop, {}), len(loop.ys)
     given = {x: stacks.of(x) for x in fixed}
     rows = {Value(f.type): f for f in dict.fromkeys(factors)}
     whole = _computed(loop, given, rows)
+    move = loop.moved(moves.SUM, added, fixed)
+    memory = sum((y.result.type.bytes for y in loop.ys[kept:] if y.result is not None), start=0)
 
     def later(real: Mapping[Value, Value]) -> dict[Value, Value]:
+        since = nodes_so_far()
         made = whole(real)
         arrays = {rows[key]: array for key, array in made.items()}
         with placed_at(carry.after.node.locations if carry.after.node else loop.node.locations):
@@ -305,6 +323,7 @@ def _total(loop: Loop, carry: Carry, added: Value) -> Later:
             for view in reversed(outside):
                 total = Term(apply(view.op, (total.value,), view.attrs).results[0])
             assert carry.result is not None
+            move.became(total.value, since, memory)
             return {carry.result: (Term(carry.start) + total).value}
 
     return later

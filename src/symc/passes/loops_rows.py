@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from symc.ir import ops, term
+from symc.ir import moves, ops, term
 from symc.ir.build import placed_at
-from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.core import Function, Node, Value, nodes_so_far, reachable
 from symc.ir.dims import Apply, Dim, Size, lower_bound, prove_le
+from symc.ir.moves import Note
 from symc.ir.ops import attributes
 from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
@@ -60,7 +61,7 @@ class _Rows:
 _Readers = Mapping[Value, Mapping[Value, _Rows]]
 
 
-def last_rows(function: Function) -> Function:
+def last_rows(function: Function, note: Note = lambda move: None) -> Function:
     """The function with scans that keep only those of their last rows that are read."""
     readers = _readers(function)
     if not readers:
@@ -72,7 +73,10 @@ def last_rows(function: Function) -> Function:
             continue
         operands = [values.get(x, x) for x in node.operands]
         if node.op is ops.SCAN and any(result in readers for result in node.results):
-            values.update(_changed(taken_apart(node, operands, read), readers))
+            loop = taken_apart(node, operands, read)
+            values.update(_changed(loop, readers))
+            for move in loop.moves:
+                note(move)
         elif operands != list(node.operands):
             kept = remake(node, operands, node.regions)
             values.update(zip(node.results, kept.results, strict=True))
@@ -125,7 +129,11 @@ def _changed(loop: Loop, readers: _Readers) -> dict[Value, Value]:
     found = dict(real)
     with placed_at(loop.node.locations):
         for picks, window in chosen:
+            since = nodes_so_far()
             array = window.array(real)
+            move = loop.moved(moves.ROWS, window.row.value, window.given)
+            move.became(array, since, array.type.bytes)
+            move.depth = window.depth
             found.update({x: window.rows(array, rows).value for x, rows in picks.items()})
     return found
 
