@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -38,6 +38,9 @@ from symc.runtime.executable import Executable, State
 if TYPE_CHECKING:
     from symc.compile.cost import Cost
     from symc.compile.stages import Stages
+
+# Values of `check` that compare the program with the oracle after every pass.
+VALIDATED: Final = frozenset({"passes", "all"})
 
 # What `recording` collects into, on this thread and in this context.
 _recorded: ContextVar[list[Compiled] | None] = ContextVar("recorded", default=None)
@@ -194,22 +197,35 @@ def _fresh(
 ) -> tuple[Compiled, Stored]:
     """Compile; also what the cache is to keep."""
     stages = _generate(entry, options, report)
-    program, code = _levels().encode(stages.program), stages.object.object
-    locations = stages.program.locations
-    compiled = Compiled(entry, options, _load((program, code), locations, states, options), report)
+    code, locations = _stages().code(stages), stages.program.locations
+    compiled = Compiled(entry, options, _load(code, locations, states, options), report)
     compiled._stages = stages
-    return compiled, Stored(program, code, places.numbers(entry.function, locations))
+    return compiled, Stored(*code, places.numbers(entry.function, locations))
 
 
 def _generate(entry: Entry, options: Options, report: Report) -> Stages:
-    levels = _levels()
     with paused():
-        stages: Stages = levels.run_stages(entry, options, report)
+        run = _validated() if options.check in VALIDATED else _stages().run_stages
+        stages: Stages = run(entry, options, report)
     return stages
 
 
+def _stages() -> ModuleType:
+    """Passes and code generators: loaded at the first miss, not by a warm start."""
+    from symc.compile import stages  # noqa: PLC0415  (loaded late on purpose)
+
+    return stages
+
+
+def _validated() -> Callable[[Entry, Options, Report], Stages]:
+    """The stages, each compared with the oracle: loaded when that is asked for."""
+    from symc.compile.validate import run_stages  # noqa: PLC0415  (loaded late on purpose)
+
+    return run_stages
+
+
 def _levels() -> ModuleType:
-    """Passes, code generators and printers: loaded at the first miss, not by a warm start."""
+    """Printers, pictures and the report: loaded when somebody looks."""
     from symc.compile import levels  # noqa: PLC0415  (loaded late on purpose)
 
     return levels

@@ -1,6 +1,6 @@
-"""Everything that a warm start does without, behind one import: stages, printers, encoder, report.
+"""Everything for looking at a program's levels, behind one import: printers, pictures, report.
 
-The driver loads this module at the first cache miss, or when somebody asks to see a level.
+The driver loads this module when somebody asks to see a level; compiling does without.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from symc.compile.dot import write_dot
 from symc.compile.explain import complete, render
 from symc.compile.page import body, render_page
 from symc.compile.picture import Picture, function_picture, plan_picture, result_names
-from symc.compile.stages import Stages, timed
-from symc.compile.stages import run_stages as run
+from symc.compile.stages import Stages
 from symc.compile.svg import write_svg
-from symc.compile.validate import Validator
 from symc.ir.core import Function
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import DomainError, message
@@ -29,7 +27,6 @@ from symc.ir.text_nest import print_nest
 from symc.ir.text_program import print_program
 from symc.passes import define, plan_build
 from symc.passes.plan import Control
-from symc.runtime.encode import encode
 
 __all__ = [
     "STAGES",
@@ -37,28 +34,14 @@ __all__ = [
     "cost",
     "draw",
     "draw_function",
-    "encode",
     "render",
     "report_page",
-    "run_stages",
     "stage_text",
 ]
 
-VALIDATED = frozenset({"passes", "all"})
 STAGES = ("traced", "defined", "optimized", "kernels", "program")
 LARGE = 500  # boxes beyond which a picture shows kernels instead of operations
 _WRITERS: dict[str, Callable[[Picture], str]] = {"svg": write_svg, "dot": write_dot}
-
-
-def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
-    """All levels of an entry; with `check="passes"`, each compared with the oracle."""
-    if options.check not in VALIDATED:
-        return run(entry, options, report)
-    validator = Validator(options, report)
-    stages = run(entry, options, report, validator)
-    with timed(report, "check", len(stages.plan.steps)):
-        validator.lowered(stages.optimized)
-    return stages
 
 
 def stage_text(stages: Stages, stage: str) -> str:

@@ -29,6 +29,7 @@ from symc.passes import (
 )
 from symc.passes.plan import Plan
 from symc.records import dataclass
+from symc.runtime.encode import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ def run_stages(
     with timed(report, "buffers", len(plan.steps)):
         program = buffers.run(plan, made.launches)
     return Stages(entry, defined, optimized, plan, made, program)
+
+
+def code(stages: Stages) -> tuple[bytes, bytes]:
+    """What the runtime loads: the encoded program and the object code of its kernels."""
+    return encode(stages.program), stages.object.object
 
 
 def with_passes(

@@ -22,10 +22,11 @@ from typing import Final
 import numpy as np
 
 from symc.codegen_llvm import compile_nests
-from symc.compile import reproducer
+from symc.compile import reproducer, stages
 from symc.compile.minimise import minimised
 from symc.compile.resize import smaller
 from symc.compile.simulate import nests_of, run_plan, run_program
+from symc.compile.stages import Stages
 from symc.compile.trial import (
     MOST_WORK,
     SEEDS,
@@ -52,6 +53,15 @@ _REFUSALS: Final = (SymcError, AssertionError, LookupError, TypeError, ValueErro
 
 # What a later stage made, as a map from arrays for all params to results.
 Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+
+
+def run_stages(entry: Entry, options: Options, report: Report) -> Stages:
+    """All stages of an entry, each compared with the oracle."""
+    validator = Validator(options, report)
+    made = stages.run_stages(entry, options, report, validator)
+    with stages.timed(report, "check", len(made.plan.steps)):
+        validator.lowered(made.optimized)
+    return made
 
 
 class Validator:
