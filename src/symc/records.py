@@ -6,8 +6,8 @@ arguments offered here; `fields`, `replace`, patterns, pickles and copies work a
 
 The standard library writes and compiles six functions for a frozen class, 0.7 ms each time.  A
 process that compiles its first function defines two hundred such classes, which was a fifth of
-what it did in all.  Here only `__init__` is written for a class; the other methods are made of
-`attrgetter`, or are the same function for all classes.
+what it did in all.  Here `__init__` is written for a class when it is defined, `__eq__` and
+`__hash__` when they are first called, and the other methods are the same for all classes.
 
 Invariants: fields are set once, by `__init__` or `__post_init__`, where `frozen` says so; classes
 are equal, and hash, by their fields in order, unless they say otherwise themselves.
@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError, fields
-from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,11 +39,13 @@ else:
                 bare.__doc__ = bare.__name__  # or the signature is looked up for it
             cls = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(bare)
             found = fields(cls)
-            methods = {"__init__": _init(cls, found, frozen)}
+            methods = {"__init__": _init(cls, found, frozen, slots)}
             if repr:
                 methods["__repr__"] = _repr
             if eq:
-                methods |= _equality([field.name for field in found if field.compare], frozen)
+                names = [field.name for field in found if field.compare]
+                methods["__eq__"] = _equality(cls, names)
+                methods["__hash__"] = _hash(cls, names) if frozen else None
             if frozen:
                 methods |= _FROZEN
             for name, method in methods.items():
@@ -55,8 +56,10 @@ else:
         return define
 
 
-def _init(cls: type, found: tuple[Field[Any], ...], frozen: bool) -> Callable[..., None]:
-    """`__init__`, the one method that is written for each class."""
+def _init(
+    cls: type, found: tuple[Field[Any], ...], frozen: bool, slots: bool
+) -> Callable[..., None]:
+    """`__init__` for these fields; those of frozen classes are set behind `__setattr__`."""
     known: dict[str, object] = {"_absent": MISSING, "_set": object.__setattr__}
     lines: list[str] = []
     for field in found:
@@ -70,14 +73,15 @@ def _init(cls: type, found: tuple[Field[Any], ...], frozen: bool) -> Callable[..
             value = f"{made} if {name} is _absent else {name}" if field.init else made
         elif not field.init:
             continue
-        lines.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+        if frozen and slots:
+            known[f"_set_{name}"] = getattr(cls, name).__set__
+            lines.append(f"_set_{name}(self, {value})")
+        else:
+            lines.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         lines.append("self.__post_init__()")
     arguments = ", ".join(["self", *_arguments(found)])
-    exec(f"def __init__({arguments}):\n " + "\n ".join(lines or ["pass"]), known)  # noqa: S102
-    init: Any = known["__init__"]
-    init.__qualname__ = f"{cls.__qualname__}.__init__"
-    init.__module__ = cls.__module__
+    init = _written(cls, f"__init__({arguments})", lines or ["pass"], known)
     init.__annotations__ = {field.name: field.type for field in found if field.init}
     return init  # type: ignore[no-any-return]
 
@@ -95,27 +99,43 @@ def _argument(field: Field[Any]) -> str:
     return field.name if field.default_factory is MISSING else f"{field.name}=_absent"
 
 
-def _equality(names: list[str], frozen: bool) -> dict[str, Any]:
-    """`__eq__` over the named fields, and `__hash__`: of frozen classes only."""
-    key = _key(names)
+def _written(cls: type, head: str, lines: list[str], known: dict[str, object]) -> Any:
+    """A method from its text, which sees the names in `known`."""
+    exec(f"def {head}:\n " + "\n ".join(lines), known)  # noqa: S102
+    name = head.partition("(")[0]
+    made: Any = known[name]
+    made.__qualname__ = f"{cls.__qualname__}.{name}"
+    made.__module__ = cls.__module__
+    return made
+
+
+def _equality(cls: Any, names: list[str]) -> Callable[[object, object], bool]:
+    """`__eq__` over the named fields, which writes itself at the first call."""
 
     def equal(self: object, other: object) -> bool:
-        return key(self) == key(other) if type(other) is type(self) else NotImplemented
+        lines = [
+            "if other.__class__ is not self.__class__: return NotImplemented",
+            f"return ({_values('self', names)}) == ({_values('other', names)})",
+        ]
+        cls.__eq__ = made = _written(cls, "__eq__(self, other)", lines, {})
+        return made(self, other)  # type: ignore[no-any-return]
+
+    return equal
+
+
+def _hash(cls: Any, names: list[str]) -> Callable[[object], int]:
+    """`__hash__` of the named fields, which writes itself at the first call."""
 
     def hashed(self: object) -> int:
-        return hash(key(self))
+        lines = [f"return hash(({_values('self', names)}))"]
+        cls.__hash__ = made = _written(cls, "__hash__(self)", lines, {"hash": hash})
+        return made(self)  # type: ignore[no-any-return]
 
-    return {"__eq__": equal, "__hash__": hashed if frozen else None}
+    return hashed
 
 
-def _key(names: list[str]) -> Callable[[Any], tuple[object, ...]]:
-    """The values of the named fields, always as a tuple."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    if not names:
-        return lambda _: ()
-    get = attrgetter(*names)
-    return lambda instance: (get(instance),)
+def _values(owner: str, names: list[str]) -> str:
+    return "".join(f"{owner}.{name}, " for name in names)
 
 
 @recursive_repr()
