@@ -46,7 +46,7 @@ def pullback(
     report = Report("derivative")
     with paused():
         made = gradient(defined(results, wrt, report), cotangents, wrt)
-    note(made, report.fired)
+    note(made, report.fired, report.moves)
     return made
 
 
@@ -57,7 +57,7 @@ def pushforward(
     report = Report("derivative")
     with paused():
         made = tangents(defined(results, wrt, report), wrt, along)
-    note(made, report.fired)
+    note(made, report.fired, report.moves)
     return made
 
 

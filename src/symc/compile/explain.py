@@ -12,7 +12,8 @@ from typing import Final
 
 from symc.compile.cost import cost, step_cost
 from symc.compile.loop_report import loop_reports
-from symc.compile.provenance import rewrites_behind
+from symc.compile.loop_text import loop_lines, moved_line, vanished_line
+from symc.compile.provenance import moves_behind, rewrites_behind
 from symc.compile.stages import Stages
 from symc.ir.core import Value
 from symc.ir.errors import DomainError, message
@@ -41,7 +42,11 @@ def complete(report: Report, stages: Stages) -> None:
     rows = zip(stages.plan.steps, launches, strict=True)
     report.kernels = [_kernel(step, launched) for step, launched in rows]
     report.fusion = splits(fuse.run(stages.optimized.function), stages.plan)
-    report.loops = loop_reports(stages.traced.function, stages.optimized.function)
+    traced = stages.traced.function
+    found = loop_reports(
+        traced, stages.optimized.function, stages.plan, moves_behind(traced), report.moves
+    )
+    report.loops, report.vanished, report.products = found.loops, found.vanished, found.products
     report.copies = copies(stages.program)
     spent = cost(stages.plan, stages.program, {})
     report.flops, report.bytes = str(spent.flops), str(spent.bytes)
@@ -188,11 +193,10 @@ def _places(split: Split) -> str:
 
 def _loops(report: Report) -> Iterator[str]:
     for loop in report.loops:
-        steps = f"{loop.after} operations a step, {loop.before} as traced"
-        yield f"{loop.kind} of {loop.length} at {loop.location}: {steps}, {loop.carries} carries"
-        for one in loop.stayed[:_LISTED]:
-            why = f"needs {', '.join(one.carries)}" if one.carries else "not worth an array"
-            yield f"  stays: {one.value} ({why}) at {one.location}"
+        yield from loop_lines(loop)
+    for gone in report.vanished:
+        yield vanished_line(gone)
+        yield from (f"  moved: {moved_line(one)} at {one.location}" for one in gone.moved)
 
 
 def _kernels(report: Report) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The report as one self-contained HTML page.
 
-before: a completed `Report` and pictures of the program.  after: a page with a folding section each
-for the graph, rewrites, fusion, kernels, copies, costs, passes; no script, no file beside it.
+before: a completed `Report` and pictures of the program.  after: a page with a folding section
+each for the graph, rewrites, fusion, loops, kernels, copies, costs, passes; no script, no file
+beside it.
 
 Invariant: whatever the user wrote is escaped.
 """
@@ -12,8 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
+from symc.compile import loop_text
 from symc.compile.explain import SECTIONS, head, section, user_lines
 from symc.ir.report import Report
+from symc.ir.report_loops import Stayed
 
 _STYLE: Final = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2em;max-width:80em;color:#111827}"
@@ -24,7 +27,7 @@ _STYLE: Final = (
     ".bar{background:#c7d2fe;height:.8em}"
 )
 # Sections that are tables; the others are their text.
-_TABLES: Final = frozenset({"rewrites", "fusion", "kernels", "passes"})
+_TABLES: Final = frozenset({"rewrites", "fusion", "loops", "kernels", "passes"})
 
 
 def render_page(report: Report, pictures: Sequence[tuple[str, str]]) -> str:
@@ -61,6 +64,7 @@ def _parts(report: Report, pictures: Sequence[tuple[str, str]]) -> Iterator[str]
         table = {
             "rewrites": _rewrites,
             "fusion": _fusion,
+            "loops": _loops,
             "kernels": _kernels,
             "passes": _passes,
         }[title](report)
@@ -106,6 +110,29 @@ def _fusion(report: Report) -> str:
         for s in report.fusion
     ]
     return _table(("kernel", "kernel", "over", "apart because", "made at", "used at"), rows)
+
+
+def _loops(report: Report) -> str:
+    rows = [
+        (
+            escape(loop_text.head(loop)),
+            "<br>".join(escape(loop_text.moved_line(one)) for one in loop.moved),
+            "<br>".join(_code(f"{p.value} as {p.shape}") for p in loop.products),
+            "<br>".join(_stayed(one) for one in loop.stayed),
+            f"{escape(str(loop.step))}<br>was {escape(str(loop.step_before))}",
+            f"{escape(str(loop.whole))}<br>was {escape(str(loop.whole_before))}",
+            escape(str(loop.memory)),
+        )
+        for loop in report.loops
+    ]
+    heads = ("loop", "moved out", "contractions", "stays", "a step", "all steps", "bytes added")
+    gone = "".join(f"<p>{escape(loop_text.vanished_line(one))}</p>" for one in report.vanished)
+    return _table(heads, rows) + gone
+
+
+def _stayed(one: Stayed) -> str:
+    why = escape(f"{loop_text.reason(one)}, {one.location}")
+    return f"{_code(one.value)} {why}<br>{_code(loop_text.path(one))}"
 
 
 def _kernels(report: Report) -> str:

@@ -8,6 +8,7 @@ from symc.ir.core import Value
 from symc.ir.formula import formula
 from symc.ir.locations import Location
 from symc.ir.moves import Move
+from symc.ir.report_loops import LoopReport, Product, Vanished
 from symc.records import dataclass
 
 
@@ -83,28 +84,6 @@ class Split:
     used_at: Location
 
 
-@dataclass(frozen=True, slots=True)
-class Stayed:
-    """Work of a step that no pass moved out of its loop, and the carries that it depends on."""
-
-    value: str
-    location: Location
-    carries: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LoopReport:
-    """A loop: its length, operations of a step as traced and as compiled, and what stayed."""
-
-    kind: str
-    location: Location
-    length: str
-    carries: int
-    before: int
-    after: int
-    stayed: tuple[Stayed, ...]
-
-
 @dataclass(slots=True)
 class Report:
     """Everything that one compilation has to say.
@@ -120,6 +99,8 @@ class Report:
     kernels: list[KernelReport] = field(default_factory=list)
     fusion: list[Split] = field(default_factory=list)
     loops: list[LoopReport] = field(default_factory=list)
+    vanished: list[Vanished] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     flops: str = ""
