@@ -197,7 +197,8 @@ def _fresh(
 ) -> tuple[Compiled, Stored]:
     """Compile; also what the cache is to keep."""
     stages = _generate(entry, options, report)
-    code, locations = _stages().code(stages), stages.program.locations
+    code: tuple[bytes, bytes] = _stages().code(stages)
+    locations = stages.program.locations
     compiled = Compiled(entry, options, _load(code, locations, states, options), report)
     compiled._stages = stages
     return compiled, Stored(*code, places.numbers(entry.function, locations))
