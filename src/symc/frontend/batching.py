@@ -11,7 +11,7 @@ The function sees arrays without the mapped axis; it is traced in a scope of its
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,13 @@ from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.prefixes import as_axis, axes_of_leaves
 from symc.ir import dims
 from symc.ir.batch import Batched, batched_values, repeated
-from symc.ir.core import Value, nodes_so_far
+from symc.ir.core import Function, Value, nodes_so_far, reachable
 from symc.ir.dims import Size
 from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
+from symc.ir.options import Options
 from symc.ir.term import Term
+from symc.passes import branches
 from symc.records import dataclass
 
 
@@ -142,13 +144,28 @@ def _over_batch(f: Callable[..., Any], given: _Arguments, out_axes: Any, axis_si
         made = made_by(f(*args, **kwargs), "vmap")
         found = [leaf.__symc_operand__() for leaf in made.leaves]
     axes = axes_of_leaves(out_axes, made.result(), "vmap: out_axes")
-    batched = batched_values([x.value for x in found], batches, size, since=since)
+    values = _with_lazy_branches([x.value for x in found], batches, since)
+    batched = batched_values(values, batches, size, since=since)
     for old, new in batched.now.items():
         constraints.attach(new, constraints.of(old))
-    placed = [_placed(x.value, batched, size, axis) for x, axis in zip(found, axes, strict=True)]
+    placed = [_placed(x, batched, size, axis) for x, axis in zip(values, axes, strict=True)]
     results = constraints.handed_on(batches.values(), placed)
     pairs = zip(results, found, strict=True)
     return trees.unflatten(made.tree, [Expr(Operand(value, x.weak)) for value, x in pairs])
+
+
+def _with_lazy_branches(
+    results: Sequence[Value], elements: Iterable[Value], since: int
+) -> Sequence[Value]:
+    """`results` with what only one branch of a choice needs inside of that branch, where batching
+    keeps it from the elements that take another."""
+    stop = tuple(elements)
+    nodes, free = reachable(results, stop=stop, since=since)
+    params = tuple(dict.fromkeys((*stop, *free)))
+    function = Function("batched", params, tuple(nodes), tuple(results))
+    made = branches.run(function, Options()).results
+    needed = constraints.carried_by(nodes) if made != function.results else ()
+    return [constraints.attach(value, needed) if value.node else value for value in made]
 
 
 def _own(leaf: Any) -> Any:

@@ -1,14 +1,14 @@
 """Lanes of a batch that do not take part in what a region does to the others.
 
 A batched choice runs every branch on all lanes, and a batched loop steps until its last lane has
-finished.  Where a region may trap, lanes that would not have run it are given the values of one
-that does: so the region traps if and only if a lane that takes part does.
+finished.  Where a region may trap, or never end, lanes that would not have run it are given the
+values of one that does: so that happens if and only if it does for a lane that takes part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from symc.ir import term
 from symc.ir.core import Function
@@ -18,15 +18,16 @@ from symc.ir.types import I32, I64
 if TYPE_CHECKING:
     from symc.ir.term import Term
 
-TRAP = "trap"
+TRAP: Final = "trap"
+ENDLESS: Final = "endless"
 
 
-def may_trap(region: Function) -> bool:
-    """Whether an operation of a region, or of one inside it, may end the call with an error."""
+def guarded(region: Function) -> bool:
+    """Whether an operation of a region, or of one inside it, may trap or never end."""
     todo = [region]
     while todo:
         for node in todo.pop().nodes:
-            if TRAP in node.op.effects:
+            if TRAP in node.op.effects or ENDLESS in node.op.effects:
                 return True
             todo.extend(node.regions)
     return False

@@ -17,7 +17,7 @@ from symc.ir.build import apply
 from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops import regions
-from symc.ir.ops.masked import may_trap, of_lanes, some
+from symc.ir.ops.masked import guarded, of_lanes, some
 from symc.ir.ops.record import (
     Arrays,
     BatchContext,
@@ -153,7 +153,7 @@ def _batched(
     number = operands[0]
     rows = [
         _masked_branch(node, region, _taken(number, i, len(batched)), moved, marks)
-        if may_trap(region)
+        if guarded(region)
         else spliced(region, [x.value for x in moved])
         for i, region in enumerate(batched)
     ]
