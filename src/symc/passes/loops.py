@@ -24,8 +24,9 @@ from symc.ir.term import Term
 from symc.passes import cse
 from symc.passes.loops_form import made, pruned, taken_apart
 from symc.passes.loops_merge import joined, mergeable
-from symc.passes.loops_move import Later, accumulate, copied, hoist, sink
+from symc.passes.loops_move import Later, copied, hoist, sink
 from symc.passes.loops_rows import last_rows
+from symc.passes.loops_sums import accumulate
 
 
 def run(function: Function, options: Options, note: Note = lambda move: None) -> Function:

@@ -5,8 +5,6 @@
   becomes one product of matrices.
 - `sink`: what only ys depend on is computed for all steps at once after the loop, from stacked
   values.
-- `accumulate`: a carry to which every step adds a product, and which is read by nothing else, is
-  one sum of products after the loop: the gradient of a weight becomes one contraction.
 
 before: a loop taken apart.  after: the same loop with less in it, and `Later`s: results to compute
 once the new loop is there.  Elementwise work and reductions keep their bits; contractions are
@@ -21,18 +19,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from symc.ir import moves, ops, term
+from symc.ir import moves, term
 from symc.ir.batch import batched_values, repeated
 from symc.ir.build import apply, placed_at
 from symc.ir.core import Node, Value, nodes_so_far, reachable
 from symc.ir.dims import Size, prove_le
 from symc.ir.moves import Move
-from symc.ir.ops.contract import DotAxes, dot_axes
 from symc.ir.ops.loop_groups import stacked_type
 from symc.ir.ops.record import Kind
-from symc.ir.term import Term
 from symc.passes.fuse_cost import CHEAP, cost
-from symc.passes.loops_form import Carry, Loop, Row
+from symc.passes.loops_form import Loop, Row
 from symc.records import dataclass
 
 _STAYS: Final = frozenset({Kind.VIEW, Kind.SOURCE})
@@ -146,7 +142,7 @@ def stacked(loop: Loop, values: Sequence[Value], given: dict[Value, Value]) -> l
 
 # After the loop.
 @dataclass(slots=True)
-class _Stacks:
+class Stacks:
     """Rows that the loop is to give: those that it gives already, and new ones."""
 
     loop: Loop
@@ -191,12 +187,12 @@ def sink(loop: Loop) -> list[Later]:
     if not _worth(loop, chosen, new):
         return []
     loop.ys = [row for row in loop.ys if row not in chosen]
-    stacks = _Stacks(loop, {})
+    stacks = Stacks(loop, {})
     given = {value: stacks.of(value) for value in read}
     results = {row.result: row.value for row in chosen if row.result is not None}
     noted = [loop.moved(moves.AFTER, value, read) for value in results.values()]
     memory = sum((stacks.of(value).type.bytes for value in new), start=0)
-    return [_computed(loop, given, results, noted, memory)]
+    return [computed(loop, given, results, noted, memory)]
 
 
 def _all_movable(loop: Loop, row: Row, core: set[Node], movable: set[Node]) -> bool:
@@ -232,7 +228,7 @@ def _worth(loop: Loop, rows: Sequence[Row], new: Sequence[Value]) -> bool:
     return prove_le(more, less * factor)
 
 
-def _computed(
+def computed(
     loop: Loop,
     given: Mapping[Value, Value],
     results: Mapping[Value, Value],
@@ -252,101 +248,3 @@ def _computed(
         return dict(zip(results, found, strict=True))
 
     return later
-
-
-# Sums.
-def accumulate(loop: Loop, *, reassociate: bool) -> list[Later]:
-    """Move carries that only sum products behind the loop."""
-    uses: dict[Value, int] = {}
-    for x in (*(x for n in loop.nodes() for x in n.operands), *loop.wanted):
-        uses[x] = uses.get(x, 0) + 1
-    found: list[Later] = []
-    for carry in list(loop.carries):
-        added = _added(carry, uses)
-        if added is None or not (reassociate or _licensed(added)):
-            continue
-        loop.carries.remove(carry)
-        if carry.result is not None:
-            found.append(_total(loop, carry, added))
-    return found
-
-
-def _added(carry: Carry, uses: Mapping[Value, int]) -> Value | None:
-    """What each step adds to a carry that is read by nothing else."""
-    node = carry.after.node
-    if node is None or node.op is not ops.ADD or uses.get(carry.param) != 1:
-        return None
-    left, right = node.operands
-    if uses.get(carry.after) != 1 or (left is carry.param) == (right is carry.param):
-        return None
-    return right if left is carry.param else left
-
-
-def _licensed(value: Value) -> bool:
-    """Whether sums of `value` over the steps may be taken in any order."""
-    if value.type.dtype.kind in "iu":
-        return True
-    node = value.node
-    while node is not None and (node.op.kind is Kind.VIEW or node.op is ops.NEG):
-        node = node.operands[0].node
-    if node is None:
-        return False
-    contraction = node.op.kind is Kind.CONTRACT and node.attrs["order"] != "chain"
-    return contraction or node.op in {ops.MUL, ops.SCALE}
-
-
-def _total(loop: Loop, carry: Carry, added: Value) -> Later:
-    """The last value of a carry that was a sum: its start and the sum over all steps."""
-    outside: list[Node] = []
-    value = added
-    while value.node is not None and _commutes(value.node):
-        outside.append(value.node)
-        value = value.node.operands[0]
-    node = value.node
-    factors = [value] if node is None or node.op.kind is not Kind.CONTRACT else node.operands
-    core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | inner_nodes(loop)
-    read = read_of(loop, [Row(factor, None) for factor in factors], core)
-    fixed = [x for x in read if x not in loop.consts]
-    stacks, kept = _Stacks(loop, {}), len(loop.ys)
-    given = {x: stacks.of(x) for x in fixed}
-    rows = {Value(f.type): f for f in dict.fromkeys(factors)}
-    whole = _computed(loop, given, rows)
-    move = loop.moved(moves.SUM, added, fixed)
-    memory = sum((y.result.type.bytes for y in loop.ys[kept:] if y.result is not None), start=0)
-
-    def later(real: Mapping[Value, Value]) -> dict[Value, Value]:
-        since = nodes_so_far()
-        made = whole(real)
-        arrays = {rows[key]: array for key, array in made.items()}
-        with placed_at(carry.after.node.locations if carry.after.node else loop.node.locations):
-            total = _summed(node, [arrays[f] for f in factors])
-            for view in reversed(outside):
-                total = Term(apply(view.op, (total.value,), view.attrs).results[0])
-            assert carry.result is not None
-            move.became(total.value, since, memory)
-            return {carry.result: (Term(carry.start) + total).value}
-
-    return later
-
-
-def _commutes(node: Node) -> bool:
-    """Whether a sum over the steps may be taken before this view or negation."""
-    return node.op is ops.NEG or (node.op.kind is Kind.VIEW and len(node.operands) == 1)
-
-
-def _summed(node: Node | None, arrays: Sequence[Value]) -> Term:
-    """The sum over axis 0 of stacked values; a product of stacked factors is one contraction."""
-    if node is None or node.op.kind is not Kind.CONTRACT:
-        return Term(arrays[0]).sum((0,))
-    left, right = arrays
-    axes = dot_axes(left.type.rank - 1, right.type.rank - 1, node.attrs)
-    moved = DotAxes(
-        tuple(i + 1 for i in axes.lhs_batch),
-        tuple(i + 1 for i in axes.rhs_batch),
-        (0, *(i + 1 for i in axes.lhs_contract)),
-        (0, *(i + 1 for i in axes.rhs_contract)),
-        (),
-        (),
-    )
-    attrs = moved.attrs(str(node.attrs["order"]))
-    return term.make(ops.DOT, Term(left), Term(right), **attrs)
