@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from symc.codegen_llvm.contract.spec import Size as Extent
 from symc.codegen_llvm.sizes import SizeEmitter
-from symc.codegen_llvm.text import Emitter, Module, Reg
+from symc.codegen_llvm.text import FRAME, Emitter, Module, Reg
 from symc.ir.dims import Size
 
 CTX_CANCEL = 0
@@ -131,7 +131,8 @@ class KernelEmitter(Emitter):
 
     def finish(self, name: str) -> None:
         """End the function and add it to the module as `@name`."""
-        head = f"define i32 @{name}(ptr %ctx, ptr %buf, ptr %dim, i64 %begin, i64 %end) nounwind {{"
+        parameters = "ptr %ctx, ptr %buf, ptr %dim, i64 %begin, i64 %end"
+        head = f"define i32 @{name}({parameters}) {FRAME} {{"
         result = "0"
         if self._result is not None:
             result = self.emit("i32", f"load i32, ptr {self._result.name}").name

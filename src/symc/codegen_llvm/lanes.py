@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symc.codegen_llvm import lanes_functions as functions
-from symc.codegen_llvm.text import Emitter, Module, Reg
+from symc.codegen_llvm.text import FRAME, Emitter, Module, Reg
 from symc.scalar.builder import BOOL, F64, Body
 
 
@@ -395,7 +395,7 @@ class LlvmBuilder:
         function = _outlined(slow, tuple(x.dtype for x in args), self.width)
         name = "symc.rare." + _digest(function.parameters + function.body)
         emitter.module.include(function.module)
-        emitter.module.internal(name, lambda: function.text(name, "cold noinline nounwind"))
+        emitter.module.internal(name, lambda: function.text(name, f"cold noinline {FRAME}"))
         before, unusual, after = emitter.block, emitter.new_label("rare"), emitter.new_label("go")
         emitter.branch(self.any(mask), unusual, after, rare=True)
         emitter.open(unusual)
@@ -443,7 +443,7 @@ class LlvmBuilder:
         def make() -> str:
             function = _outlined(body, tuple(x.dtype for x in args), self.width)
             self.emitter.module.include(function.module)
-            return function.text(symbol, "noinline nounwind")
+            return function.text(symbol, f"noinline {FRAME}")
 
         self.emitter.module.internal(symbol, make)
         return functions.call(self, symbol, [args[0].dtype], args)[0]

@@ -23,7 +23,7 @@ from symc.codegen_llvm.lanes import Lanes, LlvmBuilder, memory_type
 from symc.codegen_llvm.memory import VectorMemory
 from symc.codegen_llvm.scratch import Scratch
 from symc.codegen_llvm.space import Write
-from symc.codegen_llvm.text import Reg, i64
+from symc.codegen_llvm.text import FRAME, Reg, i64
 from symc.ir.dims import Size
 from symc.ir.ops.record import Reducer
 from symc.ir.ops.reduce import BLOCK, LANES
@@ -215,7 +215,7 @@ class Frames:
         build(layout, Reg("%frame", "ptr"), Reg("%other", second), Reg("%count", "i64"))
         head = f"void @symc.outlined(ptr %frame, {second} %other, i64 %count)"
         text = "\n".join(
-            [f"define internal {head} nounwind {{", "entry:", *k.lines, "  ret void", "}"]
+            [f"define internal {head} {FRAME} {{", "entry:", *k.lines, "  ret void", "}"]
         )
         name = f"symc.{verb}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         return k.module.internal(name, lambda: text.replace("@symc.outlined(", f"@{name}("))
