@@ -239,10 +239,7 @@ def instances(rule: Rule, through: bool, tries: int) -> Iterator[Instance]:
 def _sample(samples: Sequence[Sample], draw: Draw) -> Function | None:
     if draw.dtype.kind != "f":
         draw.dtype = F64 if draw.flip() else F32
-    try:
-        return function_of(draw.choose(samples)(draw), draw)
-    except SymcError:
-        return None
+    return function_of(draw.choose(samples)(draw), draw)
 
 
 def _grown(pattern: Apply, draw: Draw, through: bool) -> Function | None:

@@ -25,7 +25,6 @@ from symc.passes.draw import Draw
 from symc.passes.factors import Factor, factor
 from symc.passes.guards import beneath, on_floats
 from symc.passes.pattern import Apply, Const, Hole, Match, Rule, RuleSet, Sample
-from symc.passes.uniform import constant_is
 
 X, Y = Hole("x"), Hole("y")
 
@@ -169,10 +168,6 @@ def _scaled_after(m: Match, side: int) -> Term:
     below = m.node.operands[side].node
     assert below is not None
     return m.make(below.op, _without(m, side), scale.broadcast(m.root.type.shape, ()))
-
-
-def _ones(m: Match, side: int) -> bool:
-    return _any_order(m) and constant_is(m.node.operands[side], 1.0)
 
 
 def _sum_of_other(m: Match, side: int) -> Term:
@@ -385,10 +380,10 @@ def _negated(side: int, order: str = "any") -> Sample:
     return lambda d: _either(side, -d.input((d.size(), 3)), d.input((3, d.size())), order)
 
 
-def _with_number(side: int, number: float) -> Sample:
+def _with_number(side: int, number: float, order: str = "any") -> Sample:
     def sample(d: Draw) -> Term:
         m, n = d.size(), d.size()
-        return _either(side, term.full((m, 3), number), d.input((3, n)))
+        return _either(side, term.full((m, 3), number, d.dtype), d.input((3, n)), order)
 
     return sample
 
@@ -445,9 +440,9 @@ def _signs_and_ones(side: int) -> tuple[Rule, ...]:
             Apply(ops.DOT, (Const(1.0), Hole("z")) if side == 0 else (Hole("z"), Const(1.0))),
             lambda m: _sum_of_other(m, side),
             CONTRACTION,
-            lambda m: _ones(m, side),
+            _any_order,
             (_with_number(side, 1.0),),
-            (_with_number(side, 2.0),),
+            (_with_number(side, 2.0), _with_number(side, 1.0, "chain")),
         ),
     )
 

@@ -137,11 +137,9 @@ def _same_region(m: Match) -> bool:
 
 
 def _writes_all(m: Match) -> bool:
-    starts, steps = _where(m.node)
-    assert isinstance(starts, tuple)
-    assert isinstance(steps, tuple)
-    everything = all(start == 0 for start in starts) and set(steps) <= {1}
-    return everything and m["y"].type == m.root.type
+    """From 0, as many as there are: by steps of 1, then, since no write leaves its operand."""
+    starts = sizes(m.node.attrs, "starts")
+    return m["y"].type == m.root.type and all(start == 0 for start in starts)
 
 
 def _writes_what_was_there(m: Match) -> bool:
@@ -166,8 +164,7 @@ def _progression(m: Match) -> tuple[Size, int, int | Size] | None:
     if places is None:
         return None
     first, step, count = places
-    last = first + (count - 1) * step
-    if min(first, last) < 0 and (mode not in {"raise", "wrap"} or max(first, last) >= 0):
+    if first < 0 and mode not in {"raise", "wrap"}:
         return None
     start: Size = first if first >= 0 else size + first
     low, high = (start, start + (count - 1) * step)[:: 1 if step > 0 else -1]

@@ -110,7 +110,7 @@ def log_normaliser(d: Draw, written: bool) -> Term:
     if written:
         rest = term.make(ops.LOG, raised.sum((1,)))
     else:
-        rest = term.make(ops.LOG, shift) + term.make(ops.LOG1P, shift)
+        rest = term.make(ops.LOG1P, shift)
     return x - (shift + rest).broadcast(x.shape, (0,))
 
 
