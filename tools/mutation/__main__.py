@@ -1,8 +1,11 @@
 """Draw mutants and let the suite look for each: `python -m tools.mutation [--draw 60] [--seed N]`.
 
-Every mutant drawn counts.  One is caught when a run of the suite of at most ten minutes fails; the
-tests nearest to what is mutated come first.  Prints the seed, each mutant and its end, and the
-score; exits non-zero below the score asked for.
+before: a working tree whose suite passes.  after: the seed, each mutant drawn with its end and what
+caught it, and the score; the exit status is non-zero below the score asked for.
+
+Every mutant drawn counts.  One is caught when a test fails, or cannot be collected, in a run of the
+suite of at most ten minutes; the tests nearest to what is mutated come first.  Out of time is not
+caught, and neither is a run that could not start.  The suite without a mutant must pass.
 """
 
 from __future__ import annotations
@@ -10,77 +13,153 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from tools.mutation.mutants import ROOT, Mutant, mutants
 
-# The tests that look at a kind of mutant first; then these rooms; then all.
-NEAREST = {
-    "guard": ("tests/passes/test_rules.py", "tests/passes/test_golden.py"),
-    "identity": ("tests/ir/test_op_laws.py",),
-    "index": ("tests/ir/test_op_laws.py", "tests/ir/test_index_maps.py", "tests/passes"),
-    "adjoint": ("tests/ir/test_op_laws.py", "tests/autodiff/test_laws.py"),
-}
+GUARDS = ("tests/passes/test_guards.py", "tests/passes/test_golden.py")
+ROWS = "tests/passes/test_rules.py"
+LAWS = ("tests/ir/test_op_laws.py", "tests/autodiff/test_laws.py")
+INDICES = ("tests/passes/test_fuse_index.py", "tests/ir/test_index_maps.py")
+# What pytest is told first, in one process, about a mutant of a file; then these rooms; then all.
+NEAREST = (
+    ("passes/algebra*.py", (*GUARDS, ROWS, "-k", "algebra")),
+    (
+        "passes/contractions.py",
+        (*GUARDS, ROWS, "tests/passes/test_contractions.py", "-k", "contractions"),
+    ),
+    ("passes/fuse_index.py", INDICES),
+    ("ir/affine.py", INDICES),
+    ("passes/*.py", (*GUARDS, ROWS, "-k", "stabil")),
+    ("ir/ops/*.py", ("tests/ir/test_values.py", *INDICES[1:], *LAWS)),
+    ("*", LAWS),
+)
 ROOMS = ("tests/ir", "tests/autodiff", "tests/passes")
 MINUTES = 10
+PASSED, FAILED, INTERRUPTED = 0, 1, 2
 
 
-def caught(mutant: Mutant, jobs: int) -> str:
-    """How the suite ended: `killed`, or `survived`."""
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the suite ended for a mutant: `killed`, `survived`, or `late`; by what, and when."""
+
+    name: str
+    by: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Tests that run together, and in how many processes (0: in pytest's own)."""
+
+    paths: tuple[str, ...]
+    jobs: int
+
+
+def stages(mutant: Mutant, jobs: int, near: bool) -> list[Stage]:
+    """What runs for a mutant, in order."""
+    file = mutant.path.relative_to(ROOT / "src" / "symc").as_posix()
+    paths = next(paths for pattern, paths in NEAREST if fnmatch(file, pattern))
+    first = Stage(paths, 0)
+    return [first] if near else [first, Stage(ROOMS, jobs), Stage(("tests",), jobs)]
+
+
+def end_of(mutant: Mutant, jobs: int, near: bool) -> End:
+    """Runs the stages until one fails or the minutes are over."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         file = Path(folder) / mutant.path.name
         file.write_text(mutant.text, encoding="utf-8")
         environment = os.environ | {"SYMC_MUTANT": f"{mutant.module}={file}"}
-        deadline = time.monotonic() + 60 * MINUTES
-        for paths in (NEAREST[mutant.kind], ROOMS, ("tests",)):
-            if not _passes(paths, environment, jobs, deadline):
-                return "killed"
-        return "survived"
+        begin = time.monotonic()
+        for stage in stages(mutant, jobs, near):
+            left = begin + 60 * MINUTES - time.monotonic()
+            code, said = run(stage, environment, left)
+            taken = time.monotonic() - begin
+            if code is None:
+                return End("late", "", taken)
+            if code != PASSED:
+                return End("killed", _first_failure(said), taken)
+        return End("survived", "", time.monotonic() - begin)
 
 
-def _passes(paths: Sequence[str], environment: dict[str, str], jobs: int, deadline: float) -> bool:
-    """Whether the tests pass; out of time counts as passing, since nothing was seen."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", str(jobs)]
-    command += ["-p", "tools.mutation.plugin", "-p", "no:cacheprovider", *paths]
-    left = deadline - time.monotonic()
+def run(stage: Stage, environment: dict[str, str], seconds: float | None) -> tuple[int | None, str]:
+    """pytest's exit status and what it printed; None when out of time.
+
+    Raises RuntimeError when pytest saw no tests or could not start: that says nothing of a mutant.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", str(stage.jobs), "--tb=no"]
+    command += ["-p", "tools.mutation.plugin", "-p", "no:cacheprovider", *stage.paths]
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, timeout=left, check=False
+            command,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+            text=True,
         )
     except subprocess.TimeoutExpired:
-        return True
-    return done.returncode == 0
+        return None, ""
+    if done.returncode not in {PASSED, FAILED, INTERRUPTED}:
+        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return done.returncode, done.stdout
+
+
+def _first_failure(said: str) -> str:
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
+    return found[1] if found else "(crashed)"
+
+
+def control(drawn: Sequence[Mutant], jobs: int, near: bool) -> None:
+    """The tests must pass where nothing is mutated.  Raises RuntimeError."""
+    firsts = {stages(mutant, jobs, True)[0] for mutant in drawn}
+    for stage in [*firsts, *([] if near else [Stage(("tests",), jobs)])]:
+        code, said = run(stage, dict(os.environ), None)
+        if code != PASSED:
+            raise RuntimeError(f"fails without a mutant: {stage.paths}: {_first_failure(said)}")
 
 
 def main() -> None:
+    options = _options()
+    everything = mutants()
+    print(f"{len(everything)} mutants")
+    if options.list:
+        for mutant in everything:
+            print(mutant)
+        return
+    chosen = [x for x in everything if re.search(options.only, str(x))]
+    seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
+    drawn = random.Random(seed).sample(chosen, min(options.draw, len(chosen)))
+    print(f"seed {seed}, {len(drawn)} drawn", flush=True)
+    control(drawn, options.jobs, options.near)
+    killed = 0
+    for number, mutant in enumerate(drawn, 1):
+        end = end_of(mutant, options.jobs, options.near)
+        killed += end.name == "killed"
+        print(f"{number:>3} {end.name:<8} {end.seconds:4.0f} s  {mutant}  [{end.by}]", flush=True)
+    print(f"{killed} of {len(drawn)} caught")
+    raise SystemExit(0 if killed >= options.score * len(drawn) else 1)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--draw", type=int, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--score", type=float, default=0.9, help="least share to be caught")
     parser.add_argument("--list", action="store_true", help="print all mutants and stop")
-    options = parser.parse_args()
-    everything = mutants()
-    print(f"{len(everything)} mutants")
-    if options.list:
-        for mutant in everything:
-            print(str(mutant), flush=True)
-        return
-    seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
-    drawn = random.Random(seed).sample(everything, options.draw)
-    print(f"seed {seed}, {len(drawn)} drawn")
-    killed = 0
-    for number, mutant in enumerate(drawn, 1):
-        end = caught(mutant, options.jobs)
-        killed += end == "killed"
-        print(f"{number:>3} {end:<8} {mutant}", flush=True)
-    print(f"{killed} of {len(drawn)} caught")
-    raise SystemExit(0 if killed >= options.score * len(drawn) else 1)
+    parser.add_argument("--near", action="store_true", help="only the nearest tests")
+    parser.add_argument("--only", default="", help="draw only from mutants that match this")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

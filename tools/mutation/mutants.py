@@ -29,12 +29,13 @@ INDICES = (
 )
 DERIVATIVES = ("ir/ops/*.py", "autodiff/*.py", "ir/batch.py")
 REDUCERS = ("ir/ops/reduce.py",)
+# Where the makers of rows take a guard.
+GUARDS = {"Rule": 4, "row": 3}
 
-# An identity that is not one.
-OTHER = (
-    "(lambda made: lambda dtype: tuple("
-    "not x if isinstance(x, bool) else x + 1 for x in made(dtype)))({})"
-)
+# An identity that is not one: for each number of it, or for its only one.
+OTHER = "not x if isinstance(x, bool) else 0 if x else 1"
+ALL_OTHER = f"(lambda made: lambda dtype: tuple({OTHER} for x in made(dtype)))({{}})"
+ONE_OTHER = f"(lambda made: lambda dtype: [{OTHER} for x in [made(dtype)]][0])({{}})"
 TURNED: dict[type[ast.cmpop], str] = {
     ast.Lt: "<=",
     ast.LtE: "<",
@@ -124,14 +125,20 @@ def _guards(file: _File) -> Iterator[Mutant]:
     for node in ast.walk(file.tree):
         if not isinstance(node, ast.Call):
             continue
-        for keyword in node.keywords:
-            if keyword.arg == "guard" and not _is_none(keyword.value):
-                yield file.changed(keyword.value, "guard", "None")
-                if isinstance(keyword.value, ast.Name):
-                    names.add(keyword.value.id)
+        for value in _guards_of(node):
+            yield file.changed(value, "guard", "None")
+            if isinstance(value, ast.Name):
+                names.add(value.id)
     for node in ast.walk(file.tree):
         if isinstance(node, ast.FunctionDef) and node.name in names:
             yield from _turned(file, node)
+
+
+def _guards_of(call: ast.Call) -> list[ast.expr]:
+    """The guard that a call gives a rule: by its name, or by its place."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "guard"]
+    given += call.args[GUARDS.get(ast.unparse(call.func), len(call.args)) :][:1]
+    return [value for value in given if not _is_none(value)]
 
 
 def _is_none(node: ast.expr) -> bool:
@@ -153,12 +160,19 @@ def _turned(file: _File, function: ast.FunctionDef) -> Iterator[Mutant]:
 
 
 def _identities(file: _File) -> Iterator[Mutant]:
+    makers = {
+        node.name
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+        if ast.unparse(node.returns) == "Reducer"
+    }
     for node in ast.walk(file.tree):
-        if not isinstance(node, ast.Call) or ast.unparse(node.func) != "Reducer":
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {"Reducer", *makers}:
             continue
+        form = ONE_OTHER if ast.unparse(node.func) in makers else ALL_OTHER
         values = [k.value for k in node.keywords if k.arg == "identity"] or node.args[1:2]
         for value in values:
-            yield file.changed(value, "identity", OTHER.format(ast.unparse(value)))
+            yield file.changed(value, "identity", form.format(ast.unparse(value)))
 
 
 def _indices(file: _File) -> Iterator[Mutant]:
@@ -169,9 +183,10 @@ def _indices(file: _File) -> Iterator[Mutant]:
 
 
 def _is_text(node: ast.BinOp) -> bool:
+    """Whether strings or tuples are joined: they cannot be subtracted at all."""
     parts = ast.walk(node)
     return any(
-        isinstance(p, ast.JoinedStr | ast.Tuple | ast.List)
+        isinstance(p, ast.JoinedStr | ast.Tuple | ast.List | ast.Slice)
         or (isinstance(p, ast.Constant) and isinstance(p.value, str))
         for p in parts
     )
