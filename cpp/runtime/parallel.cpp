@@ -59,9 +59,17 @@ unsigned usable_cpus() noexcept {
   return static_cast<unsigned>(std::max(CPU_COUNT(&set), 1));
 }
 
+std::int64_t chunk_of(std::int64_t grain, std::int64_t blocks, unsigned threads) noexcept {
+  if (grain >= 0) {
+    return std::max(grain, std::int64_t{1});
+  }
+  const std::int64_t most = -std::max(grain, -most_chunks);
+  return std::clamp((blocks + threads - 1) / threads, std::int64_t{1}, most);
+}
+
 std::int32_t serial_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
                         const std::int64_t *dims, std::int64_t blocks, std::int64_t grain) {
-  grain = std::max(grain, std::int64_t{1});
+  grain = chunk_of(grain, blocks, 1);
   std::int32_t result = SYMC_OK;
   for (std::int64_t at = 0; at < blocks; at += grain) {
     const std::int32_t code = kernel(ctx, buffers, dims, at, std::min(at + grain, blocks));

@@ -115,6 +115,10 @@ private:
   symc_status status_{};
 };
 
+/* Blocks of a chunk, from what symc_parallel_for is given. */
+[[nodiscard]] std::int64_t chunk_of(std::int64_t grain, std::int64_t blocks,
+                                    unsigned threads) noexcept;
+
 /* symc_ctx.parallel_for of a thread that is already inside a region. */
 std::int32_t serial_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
                         const std::int64_t *dims, std::int64_t blocks, std::int64_t grain);

@@ -44,11 +44,11 @@ Frame::Frame(const Program &program)
 std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
                           const std::int64_t *dims, std::int64_t blocks, std::int64_t grain) {
   Frame &frame = *reinterpret_cast<const CallContext *>(ctx)->frame;
-  grain = std::max(grain, std::int64_t{1});
-  Pool *pool = frame.threads_ > 1 && blocks > grain ? Pool::instance() : nullptr;
+  const std::int64_t chunk = chunk_of(grain, blocks, frame.threads_);
+  Pool *pool = frame.threads_ > 1 && blocks > chunk ? Pool::instance() : nullptr;
   RegionResult result;
   const Region region{
-      kernel, buffers, dims, blocks, grain, static_cast<std::size_t>(ctx->scratch_bytes), ctx};
+      kernel, buffers, dims, blocks, chunk, static_cast<std::size_t>(ctx->scratch_bytes), ctx};
   if (pool == nullptr || !pool->run(region, frame.threads_, *frame.poller_, result)) {
     return serial_for(ctx, kernel, buffers, dims, blocks, grain);
   }

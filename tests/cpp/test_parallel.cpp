@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <limits>
 #include <thread>
 #include <vector>
 
@@ -200,6 +201,17 @@ void first_trap() {
   CHECK(first.node == 4 && first.code == 2);
 }
 
+/* One chunk for each thread, none longer than what was asked for. */
+void even_chunks() {
+  CHECK(symc::chunk_of(7, 100, 2) == 7);
+  CHECK(symc::chunk_of(0, 100, 2) == 1);
+  CHECK(symc::chunk_of(-1000, 100, 1) == 100);
+  CHECK(symc::chunk_of(-1000, 101, 2) == 51);
+  CHECK(symc::chunk_of(-10, 101, 2) == 10);
+  CHECK(symc::chunk_of(-1000, 0, 2) == 1);
+  CHECK(symc::chunk_of(std::numeric_limits<std::int64_t>::min(), 8, 4) == 2);
+}
+
 } // namespace
 
 int main() {
@@ -213,5 +225,6 @@ int main() {
   scratch_memory();
   cancellation();
   many_callers();
+  even_chunks();
   return check::result();
 }

@@ -31,8 +31,8 @@ from symc.ir.program import (
 )
 from symc.records import dataclass
 
-SHARED_NS: Final = 30_000  # a kernel of a step above this is offered to other threads
-CHUNK_NS: Final = 10_000
+SHARED_NS: Final = 2_500  # a kernel of a step above this is offered to other threads
+CHUNK_NS: Final = 10_000_000  # the most that a thread takes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Runner:
             return k.emit("i32", here)
         work = as_reg(k.size(total))
         large = k.at_entry("i1", f"icmp sgt {work}, {SHARED_NS * 16}")
-        grain = as_reg(k.size(maximum(1, CHUNK_NS * 16 // maximum(cost, 1))))
+        grain = as_reg(k.size(-maximum(1, CHUNK_NS * 16 // maximum(cost, 1))))
         share = k.context(CTX_PARALLEL_FOR)
         symbol = Reg(f"@{kernel.symbol}", "ptr")
 

@@ -1,4 +1,4 @@
-"""One row times a matrix: the matrix is read once, front to back, eight rows of k at a time.
+"""One row times a matrix: the matrix is read once, front to back, a few rows of k at a time.
 
 before: a single row (m = 1), columns contiguous, many columns.
 after: the sums of a run of blocks, kept in scratch while k advances, then finished.
@@ -17,7 +17,8 @@ from symc.codegen_llvm.text import Reg, i64
 from symc.records import dataclass
 
 STREAM_BYTES = 8192  # the sums of one run of columns
-_ROWS = 8
+_ROWS = 8  # of a CPU with many registers, whose vectors are cache lines
+_FEW_ROWS = 4  # of others, two vectors of each at once, and the next rows asked for
 
 
 def emit_stream(room: Room, corner: Corner, stop: Size) -> None:
@@ -56,7 +57,7 @@ class _Run:
         """Add every row of k."""
         room, e = self.room, self.room.e
         start, depth = i64(0), room.c.k
-        for rows in (_ROWS, 1):
+        for rows in (_ROWS if room.lanes.mask_registers else _FEW_ROWS, 1):
             whole = as_reg(sub(e, depth, rows - 1))
             with e.loop(start, whole, i64(rows)) as steps:
                 self._add_rows(steps.index, rows)
@@ -70,29 +71,53 @@ class _Run:
             left = offset(e, self.corner.a, mul(e, depth, room.a.col))
             spread.append(lanes.splat(room.load_a(Access(left, i64(0), depth, room.c.dtype))))
             pointers.append(offset(e, self.right, mul(e, depth, room.b.row)))
-        whole = as_reg(sub(e, self.count, lanes.width - 1))
-        with e.loop(i64(0), whole, i64(lanes.width)) as vectors:
-            self._add_vector((k, vectors.index), spread, pointers, None)
-        with e.loop(vectors.index, as_reg(self.count), i64(lanes.width)) as rest:
+        start = i64(0)
+        for across in (1,) if lanes.mask_registers else (2, 1):
+            run = across * lanes.width
+            whole = as_reg(sub(e, self.count, run - 1))
+            with e.loop(start, whole, i64(run)) as vectors:
+                if across > 1 and rows > 1:
+                    self._ask_for(vectors.index, pointers[0], rows)
+                self._add_vectors((k, vectors.index), spread, pointers, [None] * across)
+            start = vectors.index
+        with e.loop(start, as_reg(self.count), i64(lanes.width)) as rest:
             tail = lanes.tail(sub(e, self.count, rest.index))
-            self._add_vector((k, rest.index), spread, pointers, tail)
+            self._add_vectors((k, rest.index), spread, pointers, [tail])
 
-    def _add_vector(
-        self, at: tuple[Reg, Reg], spread: list[Reg], pointers: list[Reg], tail: Tail | None
+    def _ask_for(self, lane: Reg, pointer: Reg, rows: int) -> None:
+        """A cache line of each of the rows that come next."""
+        room, e, lanes = self.room, self.room.e, self.room.lanes
+        place = offset(e, pointer, mul(e, lane, lanes.size))
+        for r in range(rows, 2 * rows):
+            lanes.prefetch(offset(e, place, mul(e, room.b.row, r)), 1)
+
+    def _add_vectors(
+        self,
+        at: tuple[Reg, Reg],
+        spread: list[Reg],
+        pointers: list[Reg],
+        tails: list[Tail | None],
     ) -> None:
+        """Neighbouring vectors, the first at `at`, each with its tail."""
         room, e, lanes = self.room, self.room.e, self.room.lanes
         k, lane = at
         step = mul(e, lane, lanes.size)
         place = offset(e, self.buffer, step)
-        total = lanes.load(place)
-        mask = lanes.mask_of(tail)
+        nbytes = lanes.width * lanes.size
+        totals = [lanes.load(offset(e, place, v * nbytes)) for v in range(len(tails))]
+        masks = [lanes.mask_of(tail) for tail in tails]
         hooked = room.hooks.load_b is not None
         for r, (one, pointer) in enumerate(zip(spread, pointers, strict=True)):
             row = as_reg(add(e, k, r)) if hooked else i64(0)
-            column = as_reg(add(e, self.col, lane)) if hooked else i64(0)
-            access = Access(offset(e, pointer, step), row, column, lanes.type, "col", mask)
-            total = lanes.fma(one, room.load_b(access), total)
-        lanes.store(total, place)
+            first = offset(e, pointer, step)
+            for v, mask in enumerate(masks):
+                beyond = v * lanes.width
+                column = as_reg(add(e, add(e, self.col, lane), beyond)) if hooked else i64(0)
+                right = offset(e, first, v * nbytes)
+                access = Access(right, row, column, lanes.type, "col", mask)
+                totals[v] = lanes.fma(one, room.load_b(access), totals[v])
+        for v, total in enumerate(totals):
+            lanes.store(total, offset(e, place, v * nbytes))
 
     def finish(self) -> None:
         """Hand the sums to the epilogue, a vector at a time."""
