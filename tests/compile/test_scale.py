@@ -16,6 +16,7 @@ import symc as sc
 from symc.codegen_llvm import compile as code
 from symc.codegen_llvm.identity import nest_key
 from symc.compile import Compiled, recording
+from symc.ir import ops
 from symc.ir.collector import paused
 from symc.ir.evaluate import evaluate
 from symc.ir.nest import Nest
@@ -121,6 +122,17 @@ def test_equal_pieces_share_their_code() -> None:
     assert len(long.object.object) < 1.4 * len(short.object.object)
     kinds = {nest_key(step.nest) for step in long.plan.steps if isinstance(step.nest, Nest)}
     assert len(kinds) < 0.5 * len(long.plan.steps)
+
+
+def test_a_body_that_calls_its_math_functions_is_written_once() -> None:
+    _, compiled = shuffled(256)
+    stages = compiled.stages
+    nests = {nest_key(s.nest): s.nest for s in stages.plan.steps if isinstance(s.nest, Nest)}
+    nodes = [node for nest in nests.values() for stage in nest.stages for node in stage.body.nodes]
+    sines = sum(node.op.name == ops.SIN.name for node in nodes)
+    calls = [line for line in stages.object.llvm.splitlines() if "call" in line and ".sin." in line]
+    assert sines > 20
+    assert len(calls) == sines
 
 
 def test_very_long_code_is_generated_fast_with_the_same_bits(

@@ -64,9 +64,10 @@ def instructions(nodes: Iterable[Node]) -> int:
     return sum(_measured(*_key(node))[0] for node in nodes)
 
 
-def rare_branches(nodes: Iterable[Node]) -> int:
-    """How many rare branches these nodes have."""
-    return sum(_measured(*_key(node))[2] for node in nodes)
+def rare_branches(nodes: Iterable[Node], outline: frozenset[str] = frozenset()) -> int:
+    """How many rare branches these nodes have, beside those in functions of the module."""
+    measured = (_measured(*_key(node)) for node in nodes)
+    return sum(rare for _, names, rare in measured if outline.isdisjoint(names))
 
 
 def called(nodes: Iterable[Node]) -> frozenset[str]:

@@ -123,7 +123,8 @@ class StagePass:
         """Whether `attempt` pays: there are rare branches among many instructions."""
         nodes = self.body.vector_nodes
         long = self.cost >= LONG and self.memory.width > 1
-        return long and rare_branches(nodes) > 0 and not self.reductions
+        rare = rare_branches(nodes, self.parts.outline)
+        return long and rare > 0 and not self.reductions
 
     def attempt(self, position: Position) -> tuple[Reg, Callable[[], None]]:
         """One whole vector without rare branches: whether one was needed, and what stores it."""
