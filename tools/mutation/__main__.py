@@ -27,11 +27,12 @@ from tools.mutation.mutants import ROOT, Mutant, mutants
 
 GUARDS = ("tests/passes/test_guards.py", "tests/passes/test_golden.py")
 ROWS = "tests/passes/test_rules.py"
+PLACES = "tests/passes/test_known_places.py"
 LAWS = ("tests/ir/test_op_laws.py", "tests/autodiff/test_laws.py")
 INDICES = ("tests/passes/test_fuse_index.py", "tests/ir/test_index_maps.py")
 # What pytest is told first, in one process, about a mutant of a file; then these rooms; then all.
 NEAREST = (
-    ("passes/algebra*.py", (*GUARDS, ROWS, "-k", "algebra")),
+    ("passes/algebra*.py", (*GUARDS, PLACES, ROWS, "-k", "algebra or known_places")),
     (
         "passes/contractions.py",
         (*GUARDS, ROWS, "tests/passes/test_contractions.py", "-k", "contractions"),
