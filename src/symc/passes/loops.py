@@ -23,6 +23,7 @@ from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes import cse
 from symc.passes.loops_form import made, pruned, taken_apart
+from symc.passes.loops_join import join, split
 from symc.passes.loops_merge import joined, mergeable
 from symc.passes.loops_move import Later, copied, hoist, sink
 from symc.passes.loops_rows import last_rows
@@ -79,6 +80,9 @@ def _changed(
     loop = taken_apart(node, operands, read)
     changed = pruned(loop)
     later: list[Later] = []
+    if options.contract != "chain":
+        changed = split(loop) or changed
+    changed = join(loop) or changed
     if options.contract != "chain":
         reassociate = "reassoc" in options.licences
         later += accumulate(loop, reassociate=reassociate)

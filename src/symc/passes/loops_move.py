@@ -59,31 +59,45 @@ def _with_heavy(nodes: Iterable[Node]) -> set[Node]:
 # Before the loop.
 def hoist(loop: Loop) -> bool:
     """Move what depends on no carry before the loop; whether something left."""
-    fixed, rows = set(loop.consts), {*loop.xs, loop.number}
-    once: list[Node] = []
-    each: list[Node] = []
-    for node in loop.nodes():
-        if node.op.kind is Kind.CONTROL:
-            continue
-        if all(x in fixed for x in node.operands):
-            fixed.update(node.results)
-            once.append(node)
-        elif all(x in fixed or x in rows for x in node.operands):
-            rows.update(node.results)
-            each.append(node)
+    once = _hoist_constants(loop)
+    return _hoist_rows(loop) or once
+
+
+def _hoist_constants(loop: Loop) -> bool:
+    """Compute what depends on constants alone once."""
+    once = _only_from(loop, set(loop.consts))
     gone = _crossing(loop, {n for n in once if n.op.kind not in _STAYS})
     since = nodes_so_far()
     known = copied(once, loop.consts) if gone else {}
     for value in gone:
         loop.moved(moves.CONSTANT, value).became(known[value], since, value.type.bytes)
         _as_param(loop, value, loop.consts, known[value])
-    left = _crossing(loop, _with_heavy(each) & set(loop.nodes()))
-    if left:
-        whole = stacked(loop, left, dict(loop.xs))
-        for value, row in zip(left, whole, strict=True):
-            loop.moved(moves.BEFORE, value).became(row, since, row.type.bytes)
-            _as_param(loop, value, loop.xs, row)
-    return bool(gone or left)
+    return bool(gone)
+
+
+def _hoist_rows(loop: Loop) -> bool:
+    """Compute what depends on sequences, too, for all steps at once."""
+    each = _only_from(loop, {*loop.consts, *loop.xs, loop.number})
+    constant = set(_only_from(loop, set(loop.consts)))
+    left = _crossing(loop, _with_heavy(n for n in each if n not in constant))
+    if not left:
+        return False
+    since = nodes_so_far()
+    whole = stacked(loop, left, dict(loop.xs))
+    for value, row in zip(left, whole, strict=True):
+        loop.moved(moves.BEFORE, value).became(row, since, row.type.bytes)
+        _as_param(loop, value, loop.xs, row)
+    return True
+
+
+def _only_from(loop: Loop, known: set[Value]) -> list[Node]:
+    """The nodes that read nothing but `known` values and each other."""
+    found = []
+    for node in loop.nodes():
+        if node.op.kind is not Kind.CONTROL and all(x in known for x in node.operands):
+            known.update(node.results)
+            found.append(node)
+    return found
 
 
 def _crossing(loop: Loop, leaving: set[Node]) -> list[Value]:
