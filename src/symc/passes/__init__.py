@@ -53,6 +53,7 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
         "narrow",
         "chains",
         "share",
+        "multiply_add",
     )
 }
 
@@ -68,17 +69,23 @@ MEANING: Final = (
     "dce",
 )
 # Passes that change bits on purpose: what they make is what the program means.
-INEXACT: Final = frozenset({"stabilise", "loops", "contractions", "chains", "share"})
+INEXACT: Final = frozenset(
+    {"stabilise", "loops", "contractions", "chains", "share", "multiply_add"}
+)
+_SIMPLER: Final = (
+    *("fold", "lift", "algebra", "forward", "narrow", "chains", "share"),
+    "multiply_add",  # after all that look for products
+)
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),
     1: ("fold", "cse", "dce"),
-    2: ("fold", "lift", "algebra", "forward", "narrow", "chains", "share", "cse", "dce"),
-    3: ("fold", "lift", "algebra", "forward", "narrow", "chains", "share", "fold", "cse", "dce"),
+    2: (*_SIMPLER, "cse", "dce"),
+    3: (*_SIMPLER, "fold", "cse", "dce"),
 }
 
 # Passes that walk regions by themselves, outermost first.
 _WHOLE: Final = frozenset({"branches"})
-_RULE_PASSES: Final = frozenset({"stabilise", "contractions", "algebra"})
+_RULE_PASSES: Final = frozenset({"stabilise", "contractions", "algebra", "multiply_add"})
 # Passes that say what they replaced by what, without a table of rows.
 _NOTING: Final = frozenset({"narrow", "chains", "share"})
 # Passes that say what they did to loops.
