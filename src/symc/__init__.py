@@ -244,6 +244,9 @@ if TYPE_CHECKING:
         ggn_vp,
         hvp,
     )
+    from symc.frontend.snapshots import (
+        checkpoints,
+    )
 
 bool = bool_
 
@@ -253,6 +256,7 @@ _LATE: Final = {
     "associative_scan": "symc.frontend.associative",
     "check_grads": "symc.frontend.grad_check",
     "checkpoint": "symc.frontend.checkpoint",
+    "checkpoints": "symc.frontend.snapshots",
     "cond": "symc.frontend.control",
     "custom_jvp": "symc.frontend.custom",
     "custom_vjp": "symc.frontend.custom",
@@ -336,6 +340,7 @@ __all__ = [
     "ceil",
     "check_grads",
     "checkpoint",
+    "checkpoints",
     "clip",
     "complex64",
     "complex128",

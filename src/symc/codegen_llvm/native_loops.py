@@ -9,7 +9,7 @@ for each carry whose new value lies elsewhere.  The first buffer of a carry is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Final
 
@@ -22,7 +22,7 @@ from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir import ops
 from symc.ir.dims import Size, maximum, size_product
 from symc.ir.launch import Launch
-from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.loop_groups import Groups, groups
 from symc.ir.ops.while_loop import carries_of
 from symc.ir.program import Program
 from symc.ir.types import TensorType
@@ -61,8 +61,7 @@ class _Native:
 
     def row(self, operand: int) -> int | Reg:
         """The bytes of a row of an operand."""
-        type = self.control.operands[operand].type
-        return self.k.size(size_product(type.shape[1:]) * type.dtype.itemsize)
+        return self.k.size(_row_bytes(self, operand))
 
 
 def native_launch(
@@ -124,7 +123,9 @@ def _carries(made: _Native, runner: Runner, start: int, results: int) -> _Carrie
         first.append(made.k.buffer(results + i))
         second.append(made.room(bytes) if swap else None)
         sizes.append(made.bytes(results + i))
-        copy(made.k, first[-1], made.k.buffer(start + i), as_reg(sizes[-1]))
+        given = made.k.buffer(start + i)
+        with made.k.when(made.k.emit("i1", f"icmp ne {given}, {first[-1].name}")):
+            copy(made.k, first[-1], given, as_reg(sizes[-1]))
     return _Carries(first, second, sizes)
 
 
@@ -178,6 +179,7 @@ def _scan(made: _Native) -> Size:
     consts = [k.buffer(i) for i in range(parts.consts)]
     xs = range(parts.consts + parts.carries, count)
     ys = range(count + parts.carries, len(control.operands))
+    place = _rows_kept(made, parts)
     with k.loop(i64(0), length, i64(1), _started(carries)) as loop:
         k.poll()
         step = loop.index
@@ -191,13 +193,47 @@ def _scan(made: _Native) -> Size:
                 [*consts, *(advanced(k, k.buffer(i), step, made.row(i)) for i in xs), number],
                 [now for now, _ in pairs],
                 [other for _, other in pairs],
-                [advanced(k, k.buffer(i), step, made.row(i)) for i in ys],
+                [place(i, step) for i in ys],
                 arena,
             )
         )
         loop.carry(*_following(pairs, swaps))
     _settled(k, carries, _turned(loop.carried, swaps))
     return parts.length * (runner.cost + STEP_COST) + STEP_COST
+
+
+def _rows_kept(made: _Native, parts: Groups) -> Callable[[int, Reg], Reg]:
+    """Where the row of a y goes that is made in a step: behind the others that are kept.
+
+    Rows that are not kept go to one place that nobody reads.
+    """
+    k, first = made.k, len(made.control.node.operands) + parts.carries
+    if not parts.kept:
+        return lambda y, step: advanced(k, k.buffer(y), step, made.row(y))
+    lost = [made.room(_row_bytes(made, first + i)) for i in range(len(parts.kept))]
+
+    def place(y: int, step: Reg) -> Reg:
+        window = parts.kept[y - first]
+        start, size = as_reg(k.size(window.start)), as_reg(k.size(window.size))
+        row = k.emit("i64", f"sub nsw {step}, {start.name}")
+        inside = None
+        if window.step > 1:
+            taken = k.emit("i64", f"sdiv {row}, {window.step}")
+            back = k.emit("i64", f"mul nsw {taken}, {window.step}")
+            inside = k.emit("i1", f"icmp eq {row}, {back.name}")
+            row = taken
+        kept = k.emit("i1", f"icmp ult {row}, {size.name}")
+        if inside is not None:
+            kept = k.emit("i1", f"and {kept}, {inside.name}")
+        target = advanced(k, k.buffer(y), row, made.row(y))
+        return k.emit("ptr", f"select {kept}, {target}, {lost[y - first]}")
+
+    return place
+
+
+def _row_bytes(made: _Native, operand: int) -> Size:
+    type = made.control.operands[operand].type
+    return size_product(type.shape[1:]) * type.dtype.itemsize
 
 
 def _while(made: _Native) -> Size:
@@ -265,6 +301,7 @@ def _scan_in_registers(made: _Native) -> Size:
     starts = [scalars.load(k.buffer(parts.consts + i), type) for i, type in enumerate(carries)]
     start = [scalars.reg(x) for x in _flat(starts)]
     ys = [result.type for result in body.results[parts.carries :]]
+    place = _rows_kept(made, parts)
     with k.loop(i64(0), length, i64(1), start) as loop:
         k.poll()
         step = loop.index
@@ -280,8 +317,7 @@ def _scan_in_registers(made: _Native) -> Size:
         found = scalars.run(body, [*known, *current, *rows, counted])
         for i, (type, elements) in enumerate(zip(ys, found[parts.carries :], strict=True)):
             number = count + parts.carries + i
-            place = advanced(k, k.buffer(number), step, made.row(number))
-            scalars.store(place, type, elements)
+            scalars.store(place(number, step), type, elements)
         loop.carry(*(scalars.reg(x) for x in _flat(found[: parts.carries])))
     for i, elements in enumerate(_unflat(scalars, carries, loop.carried)):
         scalars.store(k.buffer(count + i), carries[i], elements)

@@ -32,7 +32,9 @@ OPTIONS: Final = Options()
 SIGHT: Final = 8
 # Sums of products stay sums until the derivative is taken: where a slope is infinite on the side
 # that is not selected, a contraction would multiply it by 0, and a sum leaves it out.
-BEFORE: Final = tuple(name for name in MEANING if name not in {"inline", "contractions"})
+# Which rows of a loop nobody reads is known when the derivatives are there.
+LATER: Final = frozenset({"inline", "windows", "contractions"})
+BEFORE: Final = tuple(name for name in MEANING if name not in LATER)
 
 
 def pullback(

@@ -24,6 +24,7 @@ from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
 from symc.frontend.regions import Region, title_of, traced
 from symc.frontend.scan_parts import Steps, in_parts, remembered, truncation
+from symc.frontend.snapshots import Checkpoints, budget
 from symc.frontend.trees import Structure
 from symc.ir import dims, ops, term
 from symc.ir.build import apply
@@ -221,12 +222,18 @@ def while_loop(
     """
     require_function(cond, "while_loop: cond")
     require_function(body, "while_loop: body")
-    if checkpoint is not None:
-        raise _not_offered("while_loop: checkpoint")
-    return at_once_or_traced(lambda carry: _while(cond, body, carry, title_of(body)))(init)
+    title = title_of(body)
+    memory = budget(checkpoint, f"{title}: while_loop")
+    return at_once_or_traced(lambda carry: _while(cond, body, carry, title, memory))(init)
 
 
-def _while(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any, title: str) -> Any:
+def _while(
+    cond: Callable[[Any], Any],
+    body: Callable[[Any], Any],
+    init: Any,
+    title: str,
+    memory: Checkpoints | None = None,
+) -> Any:
 
     def traced_with(carry: Carried) -> tuple[Region, Carried, None]:
         def inner(own: list[Expr]) -> Any:
@@ -243,10 +250,25 @@ def _while(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any, ti
     parts = [_captured_first(region, count) for region in (test, step)]
     regions, captured = joined(parts, count)
     operands = (*captured, *carry.values)
-    node = apply(ops.WHILE, operands, {"carries": count}, regions=regions)
+    node = _loop(operands, regions, count, memory, title)
     for value in node.results:
         constraints.attach(value, test.constraints)
-    return trees.unflatten(carry.tree, _placed(node, step))
+    return trees.unflatten(carry.tree, _placed(node, step)[:count])
+
+
+def _loop(
+    operands: Sequence[Value],
+    regions: tuple[Function, ...],
+    carries: int,
+    memory: Checkpoints | None,
+    title: str,
+) -> Node:
+    """A while loop whose states reverse mode remembers all, or few of."""
+    if memory is None:
+        return apply(ops.WHILE, operands, {"carries": carries}, regions=regions)
+    slots = memory.slots([x.type for x in operands[len(operands) - carries :]], title)
+    attrs = {"carries": carries, "slots": slots}
+    return apply(ops.SNAPSHOTS, operands, attrs, regions=regions)
 
 
 def _require_bool(test: Region, title: str) -> None:

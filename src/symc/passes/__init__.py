@@ -54,6 +54,7 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
         "chains",
         "share",
         "multiply_add",
+        "windows",
     )
 }
 
@@ -64,6 +65,7 @@ MEANING: Final = (
     "stabilise",
     "cse",
     "loops",
+    "windows",
     "contractions",
     "order",
     "dce",

@@ -122,9 +122,7 @@ class Storage:
         """A step that writes into an old value's buffer takes it, when nobody else needs it."""
         for i in reversed(range(len(self._plan.steps))):
             step = self._plan.steps[i]
-            for value, old in zip(step.values, step.olds, strict=True):
-                if value is None or old is None:
-                    continue
+            for old, value in step.taken_over():
                 new, root = self._plan.root(value), self._plan.root(old)
                 if root in self._home or root not in self._written or self._last[root] > i:
                     continue

@@ -1,8 +1,8 @@
-"""Inline regions that are run as they are: calls, custom functions, checkpoints.
+"""Inline what stands for other nodes: calls, custom functions, checkpoints, loops with snapshots.
 
-before: a function that may hold nodes which compute region 0 on their operands.  after: none; each
-body stands in place of its node, which has no rules of differentiation from here on.  Bits:
-unchanged.
+before: a function that may hold nodes which compute region 0 on their operands, or say themselves
+what computes their results.  after: none; each body stands in place of its node, which has no rules
+of differentiation from here on.  Bits: unchanged.
 
 `calls` leaves the nodes whose rules differ from those of their bodies: it is for functions that are
 about to be differentiated.
@@ -18,8 +18,8 @@ from symc.ir.options import Options
 
 
 def run(function: Function, options: Options) -> Function:
-    """Replace every node that runs its region by the body, to any depth."""
-    return _without(function, lambda op: op.runs_region)
+    """Replace every node that stands for other nodes by those, to any depth."""
+    return _without(function, lambda op: op.runs_region or op.expand is not None)
 
 
 def calls(function: Function, options: Options) -> Function:
@@ -34,6 +34,7 @@ def _without(function: Function, gone: Callable[[Op], bool]) -> Function:
     placed: list[Node] = []
     # Work items, last first: a node to copy, or the results of a finished body to bind.
     todo: list[Node | tuple[Node, tuple[Value, ...]]] = list(reversed(function.nodes))
+    read = _read(function)
     while todo:
         item = todo.pop()
         if isinstance(item, tuple):
@@ -43,7 +44,8 @@ def _without(function: Function, gone: Callable[[Op], bool]) -> Function:
                 for old, new in zip(call.results, results, strict=True)
             )
         elif gone(item.op):
-            body = item.regions[0]
+            body = item.regions[0] if item.op.expand is None else item.op.expand(item, read)
+            read |= _read(body)
             actual = [replaced.get(operand, operand) for operand in item.operands]
             replaced.update(zip(body.params, actual, strict=True))
             todo.append((item, body.results))
@@ -52,6 +54,11 @@ def _without(function: Function, gone: Callable[[Op], bool]) -> Function:
             placed.append(_copy(item, replaced))
     results = tuple(replaced.get(value, value) for value in function.results)
     return Function(function.name, function.params, tuple(placed), results, function.constraints)
+
+
+def _read(function: Function) -> set[Value]:
+    """What nodes of the function read, and its results."""
+    return {*function.results, *(x for node in function.nodes for x in node.operands)}
 
 
 def _copy(node: Node, replaced: dict[Value, Value]) -> Node:

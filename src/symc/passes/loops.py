@@ -26,6 +26,7 @@ from symc.passes.loops_form import made, pruned, taken_apart
 from symc.passes.loops_join import join, split
 from symc.passes.loops_merge import joined, mergeable
 from symc.passes.loops_move import Later, copied, hoist, sink
+from symc.passes.loops_reads import pushed
 from symc.passes.loops_rows import last_rows
 from symc.passes.loops_sums import accumulate
 
@@ -34,7 +35,7 @@ def run(function: Function, options: Options, note: Note = lambda move: None) ->
     """Move work out of loops, merge those that are left, and move what that set free."""
     if not any(node.op is ops.SCAN for node in function.nodes):
         return function
-    function = _rebuilt(last_rows(function, note), options, note)
+    function = _rebuilt(last_rows(pushed(function), note), options, note)
     # Equal work that left two loops must be one value, so that their steps are seen to be equal.
     function = cse.run(function, options)
     sets = mergeable(function)

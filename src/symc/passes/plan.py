@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from symc.ir import ops
 from symc.ir.core import Function, Locations, Node, Value
 from symc.ir.entry import Entry
 from symc.ir.nest import Nest, Operand
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.records import dataclass
 
 
@@ -36,6 +38,19 @@ class Control:
     symbols: tuple[str, ...]
     locations: Locations
 
+    def carried(self) -> list[tuple[int, int]]:
+        """Operands that are first and last values of one carry: they may share a buffer."""
+        count = len(self.node.operands)
+        if self.node.op is ops.SCAN:
+            parts = groups(self.node)
+            first, carries = parts.consts, parts.carries
+        elif self.node.op is ops.WHILE:
+            whole = while_groups(self.node)
+            first, carries = whole.consts, whole.carries
+        else:
+            return []
+        return [(first + i, count + i) for i in range(carries)]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -51,6 +66,14 @@ class Step:
     olds: tuple[Value | None, ...]
     traps: bool = False
     waits: tuple[Value, ...] = ()
+
+    def taken_over(self) -> list[tuple[Value, Value]]:
+        """(old, new): values that the step may write over, and what it writes there."""
+        if isinstance(self.nest, Control):
+            rows = [(self.values[i], self.values[j]) for i, j in self.nest.carried()]
+        else:
+            rows = list(zip(self.olds, self.values, strict=True))
+        return [(old, new) for old, new in rows if old is not None and new is not None]
 
     def reads(self) -> list[Value]:
         """The values that the step needs, in operand order."""

@@ -54,6 +54,7 @@ from symc.ir.ops.record import Op
 from symc.ir.ops.reduce import ALL, ANY, ARGMAX, ARGMIN, MAX, MIN, PROD, SUM
 from symc.ir.ops.scan import SCAN
 from symc.ir.ops.scatter import SCATTER, SCATTER_ALONG, SCATTER_FOLD, SCATTER_FOLD_ALONG
+from symc.ir.ops.snapshots import SNAPSHOTS
 from symc.ir.ops.source import CONSTANT, IOTA, SIZE
 from symc.ir.ops.switch import SWITCH
 from symc.ir.ops.transcendental import (
@@ -142,6 +143,7 @@ _TABLE = (
     SIN,
     SIZE,
     SLICE,
+    SNAPSHOTS,
     SOFTPLUS,
     SQRT,
     STOP_GRADIENT,
@@ -227,6 +229,7 @@ __all__ = [
     "SIN",
     "SIZE",
     "SLICE",
+    "SNAPSHOTS",
     "SOFTPLUS",
     "SQRT",
     "STOP_GRADIENT",

@@ -9,6 +9,7 @@ from symc.ir.build import apply
 from symc.ir.core import Attr, Attrs, Function, Node, Value
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DomainError, message
+from symc.ir.ops import attributes
 from symc.ir.ops.record import Op
 from symc.ir.types import TensorType
 from symc.records import dataclass
@@ -17,14 +18,32 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Rows of a y that a scan keeps: `size` of them, from row `start` on, every `step`th."""
+
+    start: Size
+    size: Size
+    step: int
+
+    def place(self, row: int, start: int, size: int) -> int | None:
+        """Where a row goes, given the values of start and size; None for one that is not kept."""
+        place, rest = divmod(row - start, self.step)
+        return place if rest == 0 and 0 <= place < size else None
+
+
+@dataclass(frozen=True, slots=True)
 class Groups:
-    """How many operands of a scan are constants, carries and sequences, and how it runs."""
+    """How many operands of a scan are constants, carries and sequences, and how it runs.
+
+    kept: which rows of each y there are, or nothing when that is all of them.
+    """
 
     consts: int
     carries: int
     xs: int
     length: Size
     reverse: bool
+    kept: tuple[Window, ...] = ()
 
     def split(self, row: Sequence[T]) -> tuple[list[T], list[T], list[T]]:
         """A row per operand (or per param) as its three groups."""
@@ -34,7 +53,9 @@ class Groups:
     def attrs(self) -> dict[str, Attr]:
         """The attributes of the node."""
         counts: dict[str, Attr] = {"carries": self.carries, "xs": self.xs}
-        return {**counts, "length": self.length, "reverse": self.reverse}
+        kept = tuple(size for w in self.kept for size in (w.start, w.size, w.step))
+        rows: dict[str, Attr] = {"kept": kept} if kept else {}
+        return {**counts, "length": self.length, "reverse": self.reverse, **rows}
 
 
 def groups(node: Node) -> Groups:
@@ -53,7 +74,24 @@ def read_groups(operands: int, attrs: Attrs) -> Groups:
         raise DomainError(message("scan: length", got=length, expected="a size"))
     if not isinstance(attrs.get("reverse"), bool):
         raise DomainError(message("scan: reverse", got=attrs.get("reverse"), expected="a bool"))
-    return Groups(operands - carries - xs, carries, xs, length, attrs["reverse"] is True)
+    reverse = attrs["reverse"] is True
+    return Groups(operands - carries - xs, carries, xs, length, reverse, _windows(attrs))
+
+
+def _windows(attrs: Attrs) -> tuple[Window, ...]:
+    """The windows that attributes tell; DomainError when they are none."""
+    if "kept" not in attrs:
+        return ()
+    found = attributes.sizes(attrs, "kept")
+    made = []
+    for i in range(0, len(found) - 2, 3):
+        start, size, step = found[i : i + 3]
+        if not isinstance(step, int) or step < 1:
+            raise DomainError(message("scan: kept", got=found, expected="steps of 1 or more"))
+        made.append(Window(start, size, step))
+    if len(found) % 3:
+        raise DomainError(message("scan: kept", got=found, expected="start, size, step for each y"))
+    return tuple(made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ A new elementwise op is one call of `unary` / `binary` in a file of this folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -236,6 +236,9 @@ class Op:
     regions: int = 0
     runs_region: bool = False  # means "region 0 on the operands" when nothing is to be derived
     infer_regions: InferRegions | None = None  # result types when there are regions
+    # What `inline` puts in place when nothing is to be derived any more: a function of the
+    # operands, given which values are read; results that are not need not be right.
+    expand: Callable[[Node, Collection[Value]], Function] | None = None
     # What `derivative` says, field by field.
     tangents: tuple[Tangent | None, ...] = field(init=False)
     linear: tuple[int, ...] = field(init=False)

@@ -3,7 +3,8 @@
 Operands stand in three groups: `consts | carries | xs`.  The region takes the same three, each x
 without its leading axis, and then the number of the step (an i64 scalar); it gives the new carries
 and then the ys.  Results: the last carries, and each y stacked along a new leading axis.
-`reverse`: step t, for t = length - 1 ... 0, reads xs[t] and writes ys[t].
+`reverse`: step t, for t = length - 1 ... 0, reads xs[t] and writes ys[t].  `kept`, which the
+compiler sets when derivatives have been taken, says which rows of each y there are.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[Ten
         raise ShapeError(
             message("scan: the carries change type", got=results[: parts.carries], expected=carries)
         )
-    ys = [stacked_type(type, parts.length) for type in results[parts.carries :]]
+    rows = results[parts.carries :]
+    if parts.kept and len(parts.kept) != len(rows):
+        raise ShapeError(message("scan: kept", got=len(parts.kept), expected=f"{len(rows)} ys"))
+    sizes = [w.size for w in parts.kept] or [parts.length] * len(rows)
+    ys = [stacked_type(type, size) for type, size in zip(rows, sizes, strict=True)]
     return (*carries, *ys)
 
 
@@ -66,9 +71,20 @@ def _evaluate(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node
         number = np.array(t, np.int64)
         found = context.run(body, [*consts, *carries, *(x[t] for x in xs), number])
         carries = list(found[: parts.carries])
-        for y, row in zip(ys, found[parts.carries :], strict=True):
-            y[t] = row
+        for i, (y, row) in enumerate(zip(ys, found[parts.carries :], strict=True)):
+            place = _place(context, parts, i, t)
+            if place is not None:
+                y[place] = row
     return (*carries, *ys)
+
+
+def _place(context: EvaluateContext, parts: Groups, y: int, row: int) -> int | None:
+    """Where a row of a y goes, if it is kept."""
+    if not parts.kept:
+        return row
+    window = parts.kept[y]
+    start, size = context.sizes((window.start, window.size))
+    return window.place(row, start, size)
 
 
 def _batched(

@@ -1,0 +1,258 @@
+"""`snapshots`: a `while` of which reverse mode remembers few states and runs the others again.
+
+Operands and regions are those of `while`: `consts | carries`, a condition and a body.  `slots`: how
+many states may be remembered at a time, the first among them.  Results: the last carries; then what
+the sweep remembered: per carry its rows, the places of the rows, their number, and the number of
+steps (see `snapshot_schedule`).
+
+It lives until it has been differentiated; `inline` puts loops in its place: the plain one where
+nobody reads what was remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from symc.ir import term
+from symc.ir.build import apply
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
+from symc.ir.dims import Dim, Size
+from symc.ir.errors import DomainError, ShapeError, message
+from symc.ir.ops import regions
+from symc.ir.ops.loop_groups import stacked_type
+from symc.ir.ops.record import (
+    Arrays,
+    BatchContext,
+    Derive,
+    EvaluateContext,
+    Kind,
+    Modes,
+    Op,
+    Samples,
+)
+from symc.ir.ops.regions import Moved, Placed, Types, cloned, closed, fresh, present
+from symc.ir.ops.snapshot_schedule import (
+    Adjoint,
+    Memory,
+    advance_by,
+    reversal,
+    room_of,
+    sweep,
+)
+from symc.ir.ops.while_loop import WHILE, carries_of
+from symc.ir.rewriter import spliced
+from symc.ir.types import I64, TensorType, is_float
+from symc.records import dataclass
+
+if TYPE_CHECKING:
+    from symc.ir.term import Term
+
+
+def _slots(attrs: Attrs) -> Size:
+    slots = attrs.get("slots")
+    if isinstance(slots, bool) or not isinstance(slots, int | Dim) or slots == 0:
+        raise DomainError(message("snapshots: slots", got=slots, expected="a size >= 1"))
+    return slots
+
+
+def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[TensorType, ...]:
+    assert WHILE.infer_regions is not None
+    carried = WHILE.infer_regions(types, {"carries": attrs.get("carries")}, inner)
+    room = room_of(_slots(attrs))
+    number = TensorType(I64, ())
+    rows = [stacked_type(type, room) for type in carried]
+    return (*carried, *rows, stacked_type(number, room), number, number)
+
+
+def _consts(node: Node) -> int:
+    return len(node.operands) - carries_of(node)
+
+
+def expanded(node: Node, read: Collection[Value]) -> Function:
+    """The node as plain loops over its operands; rows that nobody reads are zeros."""
+    condition, body = node.regions
+    params = fresh(body)
+    operands = [term.Term(param) for param in params]
+    count = carries_of(node)
+    if any(result in read for result in node.results[count:]):
+        found = [x.value for x in sweep(condition, body, operands, _slots(node.attrs))]
+    else:
+        loop = apply(WHILE, params, {"carries": count}, regions=node.regions)
+        rest = [term.zeros(result.type).value for result in node.results[count:]]
+        found = [*loop.results, *rest]
+    nodes, _ = reachable(found, stop=params)
+    return Function(body.name, tuple(params), tuple(nodes), tuple(found))
+
+
+def _evaluate(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node) -> Arrays:
+    return context.run(expanded(node, node.results), arrays)
+
+
+def _plain(node: Node) -> Node:
+    """The loop without its memory."""
+    count = carries_of(node)
+    types = tuple(result.type for result in node.results[:count])
+    attrs = {"carries": count}
+    return Node(WHILE, node.operands, attrs, types, regions=node.regions, locations=node.locations)
+
+
+def _remembered(loop: Node, like: Node) -> Node:
+    """A loop that derivatives or a batch made of `like`, with a memory as large."""
+    attrs = {**loop.attrs, "slots": like.attrs["slots"]}
+    return apply(like.op, loop.operands, attrs, regions=loop.regions, locations=like.locations)
+
+
+def _push(tangents: Derive, node: Node, moved: Moved) -> Sequence[Value | None]:
+    """The same over values and tangents: reverse mode over it remembers as few states."""
+    assert WHILE.modes is not None
+    found = WHILE.modes.push(tangents, _plain(node), moved)
+    rest: list[Value | None] = [None] * 3
+    loop = next((value.node for value in found if value is not None), None)
+    if loop is None:
+        return [None] * len(node.results)
+    made = _remembered(loop, node)
+    rows = made.results[len(loop.results) :]
+    along = [None if value is None else made.results[value.index] for value in found]
+    along += [None if value is None else rows[value.index] for value in found]
+    return [*along, *rest]
+
+
+def _pull(
+    gradient: Derive, node: Node, cotangents: Moved, wanted: Sequence[bool]
+) -> Sequence[Value | None]:
+    """Back over the steps: states that were remembered, and those between them run again."""
+    count, consts = carries_of(node), _consts(node)
+    step = _adjoint(gradient, node, cotangents[:count], wanted)
+    operands = [term.Term(x) for x in node.operands]
+    starts = operands[consts:]
+    memory = Memory.of([term.Term(x) for x in node.results[count:]], _slots(node.attrs))
+    types = [operands[number].type for number in step.totals]
+    seeds = [
+        term.zeros(starts[i].type) if cotangents[i] is None else term.Term(_given(cotangents[i]))
+        for i in step.moving
+    ]
+    adjoint = Adjoint(
+        step.function,
+        [*(term.Term(x) for x in step.captured), *operands[:consts]],
+    )
+    found, _ = reversal(
+        advance_by(node.regions[1], operands[:consts]),
+        adjoint,
+        starts,
+        memory,
+        [*seeds, *(term.zeros(type) for type in types)],
+    )
+    places = [*(consts + i for i in step.moving), *step.totals]
+    answers = dict(zip(places, found, strict=True))
+    return [answers[i].value if mark and i in answers else None for i, mark in enumerate(wanted)]
+
+
+def _given(value: Value | None) -> Value:
+    assert value is not None
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step backwards as a function, and which cotangents it takes and gives.
+
+    moving: carries with cotangents.  totals: constants with cotangents, which are summed.
+    """
+
+    function: Function
+    captured: Sequence[Value]
+    moving: Sequence[int]
+    totals: Sequence[int]
+
+
+def _adjoint(gradient: Derive, node: Node, cotangents: Moved, wanted: Sequence[bool]) -> _Step:
+    """The adjoint of the body; carries are reached through later steps too."""
+    body = node.regions[1]
+    consts = _consts(node)
+    arrives = [ct is not None for ct in cotangents]
+    asked = [*wanted[:consts], *(is_float(r.type.dtype) for r in body.results)]
+    while True:
+        since = nodes_so_far()
+        params = fresh(body)
+        results = spliced(body, params)
+        seeds = [
+            Value(r.type, name="cotangent") if mark else None
+            for r, mark in zip(results, arrives, strict=True)
+        ]
+        reached = [r for r, seed in zip(results, seeds, strict=True) if seed is not None]
+        targets = [p for p, mark in zip(params, asked, strict=True) if mark]
+        answers = iter(gradient(reached, present(seeds), targets))
+        found = [next(answers) if mark else None for mark in asked]
+        gained = [i for i, ct in enumerate(found[consts:]) if ct is not None and not arrives[i]]
+        if not gained:
+            break
+        for i in gained:
+            arrives[i] = True
+    moving = [i for i, mark in enumerate(arrives) if mark]
+    summed = [i for i in range(consts) if found[i] is not None]
+    totals = [Value(params[i].type, name="total") for i in summed]
+    backward = []
+    for i in moving:
+        ct = found[consts + i]
+        backward.append(term.zeros(results[i].type).value if ct is None else ct)
+    added = [
+        (term.Term(total) + term.Term(_given(found[i]))).value
+        for i, total in zip(summed, totals, strict=True)
+    ]
+    inner = [*params, *present(seeds), *totals]
+    function, captured = closed(body.name, inner, [*backward, *added], since)
+    return _Step(cloned(function), captured, moving, summed)
+
+
+def _batched(
+    context: BatchContext, node: Node, operands: Sequence[Term], axes: Sequence[int | None]
+) -> Placed:
+    """The same over the batch; lanes that finish at different steps each have their own memory.
+
+    Then the carries come from a loop in which lanes that have finished stay as they are, of which
+    reverse mode remembers few states as well.
+    """
+    assert WHILE.batch_regions is not None
+    count = carries_of(node)
+    placed = WHILE.batch_regions(context, _plain(node), operands, axes)
+    loop = placed[0][0].value.node
+    assert loop is not None
+    made = _remembered(loop, node)
+    places = [axis for _, axis in placed]
+    marks = [axis is not None for axis in axes]
+    carried = [axis is not None for axis in places]
+    if not context.function(node.regions[0], [*marks[: _consts(node)], *carried], None)[1][0]:
+        every = [*places, *(None if a is None else a + 1 for a in places), None, None, None]
+        return [(term.Term(x), axis) for x, axis in zip(made.results, every, strict=True)]
+    whole = expanded(node, node.results)
+    region, has_axis = context.function(whole, marks, None)
+    moved = [
+        x if axis is None else x.move_axis(axis, 0) for x, axis in zip(operands, axes, strict=True)
+    ]
+    found = spliced(region, [x.value for x in moved])
+    memory = [
+        (term.Term(x), 0 if mark else None)
+        for x, mark in zip(found[count:], has_axis[count:], strict=True)
+    ]
+    kept = zip(made.results, places, strict=False)
+    return [*((term.Term(x), axis) for x, axis in kept), *memory]
+
+
+SNAPSHOTS: Final = Op(
+    "snapshots",
+    Kind.CONTROL,
+    None,
+    lambda types, attrs: regions.no_region("snapshots", 2),
+    _evaluate,
+    Samples((), errors=(((), {"carries": 0, "slots": 2}, ShapeError),)),
+    derivative=Modes(_push, _pull),
+    effects=WHILE.effects,
+    regions=2,
+    infer_regions=_types,
+    expand=expanded,
+    batch=None,
+    batch_regions=_batched,
+)
