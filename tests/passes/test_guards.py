@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from ir.op_cases import closed
 from passes.neighbours import neighbours
 from passes.rule_examples import DIMS, function_of, instances, rule_sets
 from symc.ir.core import Function
@@ -20,10 +21,8 @@ from symc.ir.evaluate import evaluate
 from symc.ir.options import Options
 from symc.ir.types import BOOL, F32, F64
 from symc.ir.verify import verify
-from symc.passes import dce
 from symc.passes.draw import Draw
 from symc.passes.pattern import Rule, RuleSet
-from symc.passes.rewrite import rewrite
 
 SETS = rule_sets()
 GUARDED = list(
@@ -34,12 +33,12 @@ GUARDED = list(
         if rule.guard is not None
     }.values()
 )
-FAST, STRICT = Options(numerics="fast"), Options()
+FAST = Options(numerics="fast")
 each_guarded_row = pytest.mark.parametrize(
     ("owner", "rule"), GUARDED, ids=[f"{name}:{rule.name}" for name, rule in GUARDED]
 )
 EXAMPLES = [(name, rule) for name, rule in GUARDED if rule.examples]
-INSTANCES, NEIGHBOURS, SEEDS = 4, 16, 6
+INSTANCES, SEEDS = 4, 6
 SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan)
 
 
@@ -47,7 +46,8 @@ def around(rule: Rule, through: bool) -> Iterator[tuple[Function, str]]:
     """Functions one change away from what the row rewrites."""
     for number, instance in enumerate(instances(rule, through, INSTANCES)):
         tame = rule.licence is not None
-        yield from neighbours(instance.function, number, NEIGHBOURS, tame=tame)
+        count = 8 if tame else 16  # exact arithmetic is dear
+        yield from neighbours(instance.function, number, count, tame=tame)
 
 
 def inputs(function: Function, benign: bool) -> list[np.ndarray]:
@@ -94,13 +94,24 @@ def keep_meaning(rule: Rule, before: Function, after: Function, what: str) -> No
     np.testing.assert_allclose(got, wanted, rtol=near, atol=near, err_msg=what)
 
 
+def rewritten(rule: Rule, through: bool, function: Function) -> Function | None:
+    """What the row makes of the function's result, once; None where it does not fire."""
+    node = function.results[0].node
+    assert node is not None
+    found = RuleSet((rule,), through).first(node, FAST.licences, frozenset(function.params))
+    if found is None:
+        return None
+    made = found[1].finished(rule.right(found[1]))
+    return closed(function.params, [made.value])
+
+
 @each_guarded_row
 def test_a_row_is_right_wherever_it_fires(owner: str, rule: Rule) -> None:
-    alone = RuleSet((rule,), SETS[owner].through)
-    for before, what in around(rule, SETS[owner].through):
-        after = rewrite(before, alone, FAST)
-        if after is not before:
-            keep_meaning(rule, before, dce.run(after, STRICT), what)
+    through = SETS[owner].through
+    for before, what in around(rule, through):
+        after = rewritten(rule, through, before)
+        if after is not None:
+            keep_meaning(rule, before, after, what)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +119,8 @@ def test_a_row_is_right_wherever_it_fires(owner: str, rule: Rule) -> None:
 )
 def test_every_example_is_rewritten(owner: str, rule: Rule) -> None:
     """Each way to draw one, with one of the seeds at least."""
-    alone = RuleSet((rule,), SETS[owner].through)
+    through = SETS[owner].through
     for number, sample in enumerate(rule.examples):
         drawn = [Draw(seed, F64) for seed in range(SEEDS)]
         found = [function_of(sample(draw), draw) for draw in drawn]
-        assert any(rewrite(before, alone, FAST) is not before for before in found), number
+        assert any(rewritten(rule, through, before) for before in found), number

@@ -160,7 +160,7 @@ def _any_order(m: Match) -> bool:
 
 def _uniform(m: Match) -> bool:
     """Whether y is one number everywhere, constant or not, and x is none."""
-    return on_floats(m) and not factor(m.holes["y"]).axes and bool(factor(m.holes["x"]).axes)
+    return not factor(m.holes["y"]).axes and bool(factor(m.holes["x"]).axes)
 
 
 def _scaled_after(m: Match, side: int) -> Term:

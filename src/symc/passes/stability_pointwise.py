@@ -22,7 +22,6 @@ from symc.passes.stability_patterns import (
     div,
     exp,
     expm1,
-    floats,
     hole,
     log,
     log1p,
@@ -84,15 +83,15 @@ def _kept(m: Match, op: Op, limit: float) -> bool:
 
 
 def _not_kept_high(m: Match) -> bool:
-    return floats(m) and not _kept(m, ops.MAXIMUM, -1.0)
+    return not _kept(m, ops.MAXIMUM, -1.0)
 
 
 def _not_kept_low(m: Match) -> bool:
-    return floats(m) and not _kept(m, ops.MINIMUM, -0.5)
+    return not _kept(m, ops.MINIMUM, -0.5)
 
 
 def _not_below_two(m: Match) -> bool:
-    return floats(m) and not _kept(m, ops.MINIMUM, 2.0)
+    return not _kept(m, ops.MINIMUM, 2.0)
 
 
 def _minus_softplus_of_minus(m: Match) -> Term:

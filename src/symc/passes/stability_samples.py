@@ -54,6 +54,12 @@ def itself(x: Term) -> Term:
     return x
 
 
+def doubled(d: Draw) -> Term:
+    """log(2 x), which is near 0 where its parts are not."""
+    x = d.input(d.shape())
+    return log(d.constant(2.0, x) * x)
+
+
 def positive_weights(d: Draw) -> Term:
     """log(sum(|w| e^x)): sums of both signs may cancel, and then nothing is accurate."""
     x = d.input(d.shape(2))

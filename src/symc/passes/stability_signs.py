@@ -53,12 +53,16 @@ def _is_square(node: Node) -> bool:
     return node.op is ops.MUL and node.operands[0] is node.operands[1]
 
 
-def grows(m: Match, value: Value) -> bool:
-    """Whether a value is a sum or product with exponentials: each term has one, or is a number."""
-    todo = [value]
+def grows(m: Match, *terms: Value) -> bool:
+    """Whether the sum of `terms` is one with exponentials: each term has one, or is a number.
+
+    A number alone does not grow.
+    """
+    todo = list(terms)
+    found = False
     for _ in range(_MOST_NODES):
         if not todo:
-            return True
+            return found
         value = todo.pop()
         node = m.behind(value)
         number = scalar_constant(value)
@@ -67,8 +71,8 @@ def grows(m: Match, value: Value) -> bool:
         if node is None:
             return False
         if node.op is ops.EXP:
-            continue
-        if transparent(node) or node.op is ops.SUM:
+            found = True
+        elif transparent(node) or node.op is ops.SUM:
             todo.append(node.operands[0])
         elif node.op is ops.ADD:
             todo += node.operands

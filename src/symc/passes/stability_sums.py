@@ -27,7 +27,6 @@ from symc.passes.stability_patterns import (
     below_views,
     div,
     exp,
-    floats,
     log,
     log_of,
     mul,
@@ -90,11 +89,7 @@ def _log_of_sum_of_exp(m: Match) -> Term:
 def _not_empty(m: Match) -> bool:
     node = m.named("total")
     shape = node.operands[0].type.shape
-    return (
-        floats(m)
-        and bool(summed_axes(node))
-        and all(shape[axis] != 0 for axis in summed_axes(node))
-    )
+    return all(shape[axis] != 0 for axis in summed_axes(node))
 
 
 def _softmax(m: Match) -> Term:
@@ -130,7 +125,7 @@ def _less_shift_first(m: Match) -> Term:
 
 
 def _takes_off_a_shift(m: Match) -> bool:
-    return floats(m) and is_shift(m, m.places["s"].value)
+    return is_shift(m, m.places["s"].value)
 
 
 def _masked(m: Match) -> Term:
@@ -227,12 +222,12 @@ def _grow_unshifted(m: Match) -> bool:
 def _both_grow(m: Match) -> bool:
     """Whether both are positive and made of exponentials, so that their logs are better."""
     pair = (m.places["x"].value, m.places["y"].value)
-    return floats(m) and all(grows(m, x) and not_negative(m, x) for x in pair)
+    return grows(m, *pair) and all(not_negative(m, x) for x in pair)
 
 
 def _first_grows(m: Match) -> bool:
     x = m.places["x"].value
-    return floats(m) and grows(m, x) and not_negative(m, x)
+    return grows(m, x) and not_negative(m, x)
 
 
 _S, _W, _MASK = Hole("s"), Hole("w"), Hole("mask")
@@ -324,7 +319,10 @@ GROWING: Final[tuple[Rule, ...]] = (
         lambda m: m.make(ops.ADD, log_of(m, "x"), log_of(m, "y")),
         _first_grows,
         examples=(lambda d: samples.log(samples.growing(d) * d.input(samples.ROWS)),),
-        near=(lambda d: samples.log(d.input(samples.ROWS) * d.input(samples.ROWS)),),
+        near=(
+            lambda d: samples.log(d.input(samples.ROWS) * d.input(samples.ROWS)),
+            samples.doubled,
+        ),
     ),
     row(
         "log_of_quotient_that_grows",
@@ -332,7 +330,10 @@ GROWING: Final[tuple[Rule, ...]] = (
         lambda m: m.make(ops.SUB, log_of(m, "x"), log_of(m, "y")),
         _first_grows,
         examples=(lambda d: samples.log(samples.growing(d) / d.input(samples.ROWS)),),
-        near=(lambda d: samples.log(d.input(samples.ROWS) / d.input(samples.ROWS)),),
+        near=(
+            lambda d: samples.log(d.input(samples.ROWS) / d.input(samples.ROWS)),
+            lambda d: samples.log(2.0 / d.input(samples.ROWS)),
+        ),
     ),
     row(
         "log_of_quotient_by_what_grows",
