@@ -34,7 +34,9 @@ SIGHT: Final = 8
 # that is not selected, a contraction would multiply it by 0, and a sum leaves it out.
 # Which rows of a loop nobody reads is known when the derivatives are there.
 LATER: Final = frozenset({"inline", "windows", "contractions"})
-BEFORE: Final = tuple(name for name in MEANING if name not in LATER)
+# Equal constants stay apart: a program keeps the nodes that its derivative is taken of, and does
+# not compute them again.
+BEFORE: Final = tuple("merge" if name == "cse" else name for name in MEANING if name not in LATER)
 
 
 def pullback(

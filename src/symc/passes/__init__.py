@@ -41,6 +41,7 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
     "loops": loops.run,
     "order": order.run,
     "cse": cse.run,
+    "merge": cse.merge,
     "dce": dce.run,
 } | {
     name: _late(name)
@@ -72,11 +73,11 @@ MEANING: Final = (
 )
 # Passes that change bits on purpose: what they make is what the program means.
 INEXACT: Final = frozenset(
-    {"stabilise", "loops", "contractions", "chains", "share", "multiply_add"}
+    {"stabilise", "loops", "contractions", "chains", "share", "multiply_add", "turn"}
 )
 _SIMPLER: Final = (
     *("fold", "lift", "algebra", "forward", "narrow", "chains", "share"),
-    "multiply_add",  # after all that look for products
+    *("multiply_add", "turn"),  # after all that look for products
 )
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
     0: ("dce",),

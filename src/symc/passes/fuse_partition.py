@@ -10,6 +10,7 @@ visit: the node is a member of the using group, or stored by another that preced
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from symc.ir.affine import Affine, IndexMap, unit
@@ -173,7 +174,8 @@ class Partition:
         self.aliases: dict[Value, Value] = {}
         self.refusals: dict[tuple[Value, Group], Apart] = {}
         self.copied: dict[Value, list[Use]] = {}  # uses of views that are stored
-        self.repeatable = repeatable(function)
+        self._costs = {node: cost(node) for node in function.nodes}
+        self.repeatable = repeatable(function, self._costs)
         self._light: dict[Value, int] = {}
         self._smaller: dict[tuple[tuple[Size, ...], tuple[Size, ...]], bool] = {}
         self._row_level: set[Value] = set()
@@ -209,7 +211,7 @@ class Partition:
 
     def _note_light(self, node: Node) -> None:
         value = node.results[0]
-        total = 0 if kind_of(node) is Kind.VIEW else cost(node)
+        total = 0 if kind_of(node) is Kind.VIEW else self._costs[node]
         for operand in node.operands:
             if operand in self._light:
                 total += self._light[operand]
@@ -362,7 +364,7 @@ class Partition:
         """Compute a light node in every group that uses it; False when one refuses."""
         for group, uses in inline.items():
             places = {use.index for use in uses}
-            if len(places) > COPIES or group.cost + cost(node) * len(places) > LIMIT:
+            if len(places) > COPIES or group.cost + self._costs[node] * len(places) > LIMIT:
                 return False
         for group, uses in inline.items():
             self.join(node, group, uses)
@@ -370,7 +372,7 @@ class Partition:
 
     def join_one(self, node: Node, inline: dict[Group, list[Use]], buffered: Sequence[Use]) -> bool:
         """Make `node` a member of the first group that takes it, stored if others need it."""
-        for group in sorted(inline, key=lambda g: g.lo):
+        for group in sorted(inline, key=attrgetter("lo")) if len(inline) > 1 else inline:
             others = [use for g, uses in inline.items() if g is not group for use in uses]
             others += buffered
             if not self._takes(node, group, inline[group]):
@@ -385,7 +387,7 @@ class Partition:
 
     def _takes(self, node: Node, group: Group, uses: Sequence[Use]) -> bool:
         value, places = node.results[0], {use.index for use in uses}
-        if group.cost + cost(node) * len(places) > LIMIT:
+        if group.cost + self._costs[node] * len(places) > LIMIT:
             return self.refuse(value, group, Apart.CODE)
         if len(places) > COPIES:
             return self.refuse(value, group, Apart.PLACES)
@@ -395,15 +397,15 @@ class Partition:
 
     def _spent(self, node: Node, group: Group, uses: Sequence[Use]) -> int:
         """Instructions repeated when `node` is computed where it is used."""
-        places = {use.index for use in uses}
+        one_place = len(uses) == 1 or len({use.index for use in uses}) == 1
         total = 0
         for use in uses:
             assert use.index is not None
             axes = axes_of(use.index)
-            if len(places) == 1 and (use.space <= axes or self._at_rows(node, group, axes)):
+            if one_place and (use.space <= axes or self._at_rows(node, group, axes)):
                 total = max(total, use.spent)
             else:
-                total = max(total, use.spent + cost(node))
+                total = max(total, use.spent + self._costs[node])
         return total
 
     def _at_rows(self, node: Node, group: Group, axes: frozenset[int]) -> bool:
@@ -460,7 +462,7 @@ class Partition:
         spent = self._spent(node, group, uses)
         places = list(dict.fromkeys(use.index for use in uses))
         group.members.add(node)
-        group.cost += cost(node) * len(places)
+        group.cost += self._costs[node] * len(places)
         group.note(self.number[node])
         for place in places:
             assert place is not None
@@ -468,11 +470,13 @@ class Partition:
 
     def use_operands(self, node: Node, group: Group, index: Index, spent: int) -> None:
         """Record the uses that a member read at `index` makes of its operands."""
-        if node.op.kind is Kind.GATHER:
+        kind = node.op.kind
+        if kind is Kind.GATHER:
             self.use(node.operands[0], Use(group))
             self.use(foldable(node.operands[1]), Use(group))
             return
-        map = view_map(node) if kind_of(node) is Kind.VIEW else None
+        is_view = kind is not Kind.ELEMENTWISE and kind_of(node) is Kind.VIEW
+        map = view_map(node) if is_view else None
         use = Use(group, index if map is None else compose(map, index), axes_of(index), spent)
         for operand in node.operands:
             self.use(operand, use)

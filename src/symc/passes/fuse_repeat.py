@@ -10,14 +10,16 @@ is made, and storing either moves the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from symc.ir.core import Function, Node, Value
 from symc.ir.dims import prove_le
 from symc.ir.ops.record import Kind
-from symc.passes.fuse_cost import CHEAP, cost
+from symc.passes.fuse_cost import CHEAP
 
 
-def repeatable(function: Function) -> frozenset[Value]:
-    """The values that are cheap steps away from one input."""
+def repeatable(function: Function, costs: Mapping[Node, int]) -> frozenset[Value]:
+    """The values that are cheap steps away from one input; `costs`: instructions of each node."""
     params = frozenset(function.params)
     found: dict[Value, tuple[Value, int]] = {}  # the input, and the instructions since
     small: dict[Value, bool] = {}
@@ -27,8 +29,8 @@ def repeatable(function: Function) -> frozenset[Value]:
         (value,) = node.results
         if node.op.kind is Kind.ELEMENTWISE and value.type.rank:
             behind = _source(node, found, params, small)
-            if behind is not None:
-                found[value] = behind
+            if behind is not None and behind[1] + costs[node] <= CHEAP:
+                found[value] = behind[0], behind[1] + costs[node]
         small[value] = node.op.kind is Kind.SOURCE or not value.type.rank or _spread(node, small)
     return frozenset(found)
 
@@ -48,7 +50,7 @@ def _source(
     params: frozenset[Value],
     small: dict[Value, bool],
 ) -> tuple[Value, int] | None:
-    """The one input that a node is computed from, and at what cost; None when there is none."""
+    """The one input behind a node, and the cost of its operands; None when there is none."""
     total = 0
     sources: set[Value] = set()
     for operand in node.operands:
@@ -62,7 +64,7 @@ def _source(
             total += before
         else:
             return None
-    if len(sources) != 1 or total + cost(node) > CHEAP:
+    if len(sources) != 1:
         return None
     (source,) = sources
-    return source, total + cost(node)
+    return source, total

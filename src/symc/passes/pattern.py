@@ -333,13 +333,15 @@ class RuleSet:
         return None
 
     def _ops_below(self, operands: Iterable[Value], opaque: Opaque) -> set[Op]:
+        if not self.through:
+            return {operand.node.op for operand in operands if operand.node is not None}
         found = set()
         for operand in operands:
             node = operand.node
             if node is None:
                 continue
             found.add(node.op)
-            for _ in range(_LONGEST if self.through else 0):
+            for _ in range(_LONGEST):
                 if node is None or operand in opaque or not transparent(node):
                     break
                 operand = node.operands[0]

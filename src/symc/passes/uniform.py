@@ -43,11 +43,15 @@ def scalar_constant(value: Value, opaque: Opaque = NOTHING) -> np.ndarray | None
     Looks through views, and through casts to a float.
     """
     to = value.type.dtype
-    while value.node is not None and value not in opaque and _repeats(value.node):
-        value = value.node.operands[0]
-    if value.node is None or value.node.op is not ops.CONSTANT or value in opaque:
+    node = value.node
+    while node is not None and node.op is not ops.CONSTANT:
+        if not _repeats(node) or value in opaque:
+            return None
+        value = node.operands[0]
+        node = value.node
+    if node is None or value in opaque:
         return None
-    literal = value.node.attrs["value"]
+    literal = node.attrs["value"]
     assert isinstance(literal, Literal)
     found = _uniform(literal.array)
     if found is None or found.dtype == to:
@@ -57,13 +61,14 @@ def scalar_constant(value: Value, opaque: Opaque = NOTHING) -> np.ndarray | None
 
 
 def _repeats(node: Node) -> bool:
-    return node.op.kind is Kind.VIEW or (
-        node.op is ops.CAST and is_float(node.results[0].type.dtype)
-    )
+    op = node.op
+    return op.kind is Kind.VIEW or (op is ops.CAST and is_float(node.results[0].type.dtype))
 
 
 def _uniform(array: np.ndarray) -> np.ndarray | None:
     """The number that all elements are, bit for bit; None when they differ or there are none."""
+    if array.ndim == 0:
+        return array
     flat = array.reshape(-1)
     first = flat[:1]
     if array.size == 0 or flat[-1:].tobytes() != first.tobytes():
