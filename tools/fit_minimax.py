@@ -43,7 +43,6 @@ class Fit:
     target: Curve
     weight: Curve
     rounded: int = 2  # leading coefficients rounded one by one, with a new fit after each
-    nudged: int | None = None  # a coefficient moved by one unit toward 0: found by trying all f32
 
 
 def solve(points: list[Real], fit: Fit, known: list[Real]) -> tuple[list[Real], Real]:
@@ -119,9 +118,6 @@ def run(fit: Fit) -> tuple[list[Real], Real, Real]:
         known.append(rounded(coefficients[len(known)], fit.dtype))
         coefficients, _ = remez(fit, known)
     final = [rounded(c, fit.dtype) for c in coefficients]
-    if fit.nudged is not None:
-        exact = np.float32(float(final[fit.nudged]))
-        final[fit.nudged] = mp.mpf(float(np.nextafter(exact, np.float32(0))))
     steps = [fit.lo + (fit.hi - fit.lo) * i / 500 for i in range(501)]
     actual = max(abs(fit.weight(x) * (fit.target(x) - evaluate(final, x))) for x in steps)
     return final, ideal, actual
@@ -144,6 +140,17 @@ def exp_fit(dtype: str, degree: int) -> Fit:
         lambda r: series(r, lambda r: (mp.expm1(r) - r) / r**2, mp.mpf("0.5")),
         lambda r: r**2 * mp.exp(-r),
     )
+
+
+def sharp_exp_fit(degree: int) -> Fit:
+    """The same in f32, sharper toward the lower end, where a result has the fewest units."""
+    fit = exp_fit("f32", degree)
+    span = fit.hi - fit.lo
+
+    def weight(r: Real) -> Real:
+        return fit.weight(r) * (1 + 8 * ((fit.hi - r) / span) ** 2)
+
+    return replace(fit, name="EXP_SHARP_F32", weight=weight, rounded=3)
 
 
 def expm1_fit(dtype: str, degree: int) -> Fit:
@@ -224,6 +231,30 @@ def tanh_fit(dtype: str, degree: int, edge: str) -> Fit:
     )
 
 
+def tanh_divisor_fit(degree: int, edge: str) -> Fit:
+    """tanh(x) = x - x u / D(u), u = x^2: D has its nearest pole at u = -20."""
+
+    def value(u: Real) -> Real:
+        x = mp.sqrt(u)
+        return u / (1 - mp.tanh(x) / x)
+
+    def weight(u: Real) -> Real:
+        x = mp.sqrt(u)
+        rest = series(u, lambda _: 1 - mp.tanh(x) / x, mp.mpf(0))
+        return rest / (series(u, value, mp.mpf(3)) * (1 - rest))
+
+    return Fit(
+        "TANH_F32",
+        "f32",
+        degree,
+        mp.mpf(0),
+        mp.mpf(edge) ** 2,
+        lambda u: series(u, value, mp.mpf(3)),
+        weight,
+        rounded=3,
+    )
+
+
 def sin_fit(dtype: str, degree: int) -> Fit:
     """sin(r) = r + r u S(u)."""
 
@@ -265,15 +296,17 @@ def cos_fit(dtype: str, degree: int) -> Fit:
 FITS = (
     exp_fit("f32", 4),
     exp_fit("f64", 9),
+    sharp_exp_fit(4),
     expm1_fit("f32", 5),
     expm1_fit("f64", 10),
-    replace(log_fit("f32", 7, mp.mpf("-0.25"), mp.mpf("0.5")), nudged=1),
+    log_fit("f32", 7, mp.mpf("-0.25"), mp.mpf("0.5")),
     log_base_fit("LOG2_F32", 8, mp.mpf(2)),
     log_base_fit("LOG10_F32", 8, mp.mpf(10)),
     log_ratio_fit("LOG_RATIO_F64", 6, mp.sqrt(2)),
     log_ratio_fit("LOG_RATIO_SHORT", 3, mp.mpf("1.5")),
+    replace(log_ratio_fit("LOG_RATIO_F32", 2, mp.mpf("1.5")), dtype="f32"),
     replace(log_fit("f64", 6, mp.mpf("-0.0068"), mp.mpf("0.0068")), name="LOG_TABLE_F64"),
-    tanh_fit("f32", 6, "0.9"),
+    tanh_divisor_fit(3, "1"),
     tanh_fit("f64", 11, "0.65"),
     sin_fit("f32", 2),
     sin_fit("f64", 6),

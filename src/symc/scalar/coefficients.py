@@ -112,6 +112,15 @@ EXP_F64: Final = _hex(
     "0x1.add8d6441a578p-26",
 )
 
+# largest weighted error 2^-26.92
+EXP_SHARP_F32: Final = _hex(
+    "0x1.ffffee0000000p-2",
+    "0x1.5554b60000000p-3",
+    "0x1.5565a00000000p-5",
+    "0x1.1222940000000p-7",
+    "0x1.5ff8520000000p-10",
+)
+
 # largest weighted error 2^-28.16
 EXPM1_F32: Final = _hex(
     "0x1.0000000000000p-1",
@@ -137,10 +146,10 @@ EXPM1_F64: Final = _hex(
     "0x1.20092d395cc74p-29",
 )
 
-# largest weighted error 2^-26.72
+# largest weighted error 2^-27.58
 LOG_F32: Final = _hex(
     "0x1.5555a40000000p-2",
-    "-0x1.0000440000000p-2",
+    "-0x1.0000460000000p-2",
     "0x1.99695e0000000p-3",
     "-0x1.54ed840000000p-3",
     "0x1.28848e0000000p-3",
@@ -194,6 +203,13 @@ LOG_RATIO_SHORT: Final = _hex(
     "0x1.ed89a672c74fep-3",
 )
 
+# largest weighted error 2^-27.39
+LOG_RATIO_F32: Final = _hex(
+    "0x1.5555b40000000p-1",
+    "0x1.992aaa0000000p-2",
+    "0x1.36ec800000000p-2",
+)
+
 # largest weighted error 2^-73.73
 LOG_TABLE_F64: Final = _hex(
     "0x1.5555555555555p-2",
@@ -205,15 +221,12 @@ LOG_TABLE_F64: Final = _hex(
     "0x1.cc4496855d275p-4",
 )
 
-# largest weighted error 2^-29.29
+# largest weighted error 2^-28.67
 TANH_F32: Final = _hex(
-    "-0x1.55554e0000000p-2",
-    "0x1.110f380000000p-3",
-    "-0x1.b9ca4e0000000p-5",
-    "0x1.62f1d60000000p-6",
-    "-0x1.0ed7f40000000p-7",
-    "0x1.529ec80000000p-9",
-    "-0x1.dddd9e0000000p-12",
+    "0x1.8000060000000p+1",
+    "0x1.3332ba0000000p+0",
+    "-0x1.7505660000000p-8",
+    "0x1.dad2980000000p-13",
 )
 
 # largest weighted error 2^-59.57

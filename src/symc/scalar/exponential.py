@@ -20,6 +20,7 @@ from symc.scalar.formats import (
     format_of,
     outlinable,
     power_of_two,
+    raised,
     scaled,
     size_above,
     two_sum,
@@ -74,10 +75,25 @@ def tail_of(b: Builder, part: Reduced, fit: Sequence[float]) -> Lanes:
     return b.fma(square, even_odd(b, part.whole, square, fit), part.low)
 
 
-def expm1_reduced(b: Builder, rest: Lanes, f: Format) -> Lanes:
+def expm1_reduced(b: Builder, rest: Lanes, fit: Sequence[float]) -> Lanes:
     """e^rest - 1 for |rest| <= log(2)/2, small against e^rest."""
     square = b.mul(rest, rest)
-    return b.fma(square, even_odd(b, rest, square, exp_fit(f)), rest)
+    return b.fma(square, even_odd(b, rest, square, fit), rest)
+
+
+def exp_parts(b: Builder, x: Lanes, f: Format) -> tuple[Lanes, Lanes]:
+    """e^x 2^-n in [0.7, 1.42], and n + f.magic."""
+    if f.real == F64:
+        part = reduce(b, x, f)
+        return exp_reduced(b, part, f), part.shifted
+    # In f32 a pair is not needed, if the polynomial errs where there is room.
+    magic = b.const(f.magic, F32)
+    shifted = b.fma(x, b.const(LOG2_E, F32), magic)
+    n = b.sub(shifted, magic)
+    rest = b.fma(n, b.const(-LN2_F32[0], F32), x)
+    rest = b.fma(n, b.const(-LN2_F32[1], F32), rest)
+    near = b.add(b.const(1.0, F32), expm1_reduced(b, rest, fitted.EXP_SHARP_F32))
+    return near, shifted
 
 
 # Within these sizes of x the result is normal.
@@ -88,10 +104,7 @@ USUAL = {F32: 87.3, F64: 708.3}
 def exp(b: Builder, x: Lanes) -> Lanes:
     """e^x."""
     f = format_of(b, x)
-    part = reduce(b, x, f)
-    exponent = b.lsl(b.bitcast(part.shifted, f.integer), f.mantissa)
-    near = b.bitcast(exp_reduced(b, part, f), f.integer)
-    result = b.bitcast(b.add(near, exponent), f.real)
+    result = raised(b, *exp_parts(b, x, f), f)
     return b.rare(size_above(b, x, USUAL[f.real], f), result, exp_of_any, (x,))
 
 
@@ -103,8 +116,8 @@ def exp_of_any(b: Builder, x: Lanes) -> Lanes:
     zero = b.const(0.0, f.real)
     vanishes = b.lt(x, b.const(low, f.real))
     # Not computed: a product that underflows takes a CPU a hundred cycles, and masks are common.
-    part = reduce(b, b.select(vanishes, zero, at_most(b, x, high)), f)
-    return b.select(vanishes, zero, scaled(b, exp_reduced(b, part, f), part.shifted, f))
+    near, shifted = exp_parts(b, b.select(vanishes, zero, at_most(b, x, high)), f)
+    return b.select(vanishes, zero, scaled(b, near, shifted, f))
 
 
 @outlinable

@@ -97,6 +97,12 @@ def power_of_two(b: Builder, shifted: Lanes, f: Format) -> Lanes:
     return b.bitcast(b.add(exponent, b.const(f.bits(1.0), f.integer)), f.real)
 
 
+def raised(b: Builder, x: Lanes, shifted: Lanes, f: Format) -> Lanes:
+    """x * 2^n where that is normal; `shifted` is n + f.magic, as float lanes."""
+    exponent = b.lsl(b.bitcast(shifted, f.integer), f.mantissa)
+    return b.bitcast(b.add(b.bitcast(x, f.integer), exponent), f.real)
+
+
 def halves(b: Builder, shifted: Lanes, f: Format) -> tuple[Lanes, Lanes]:
     """2^floor(n/2) and 2^ceil(n/2); `shifted` is n + f.magic, |n| up to twice the exponent range.
 

@@ -1,4 +1,4 @@
-"""tanh: a polynomial near 0, the exponential elsewhere.  sigmoid: a compensated quotient.
+"""tanh: one formula near 0, the exponential elsewhere.  sigmoid: a compensated quotient.
 
 Error at most 1 ULP (f32) and 1.5 ULP (f64); odd, never beyond 1 in size.
 """
@@ -19,6 +19,8 @@ from symc.scalar.exponential import (
     tail_of,
 )
 from symc.scalar.formats import (
+    BINARY32,
+    BINARY64,
     Format,
     at_most,
     even_odd,
@@ -28,10 +30,11 @@ from symc.scalar.formats import (
     horner,
     outlinable,
     power_of_two,
+    raised,
     size_above,
 )
 
-NEAR = {F32: 0.9, F64: 0.65}  # the polynomial serves |x| below this
+NEAR = {F32: 1.0, F64: 0.65}  # from here on the exponential serves
 
 
 @outlinable
@@ -42,35 +45,52 @@ def tanh(b: Builder, x: Lanes) -> Lanes:
     bits = b.bitcast(size, f.integer)
     near = b.lt(bits, b.const(f.bits(NEAR[f.real]), f.integer))
     sign = b.bxor(b.bitcast(x, f.integer), bits)
-    value = b.select(near, _near(b, x, size, f), _far(b, size, f))
+    if f.real == F32:
+        value = _quotient(b, size, near)
+    else:
+        value = b.select(near, _near(b, x, size), _far(b, size))
     return b.bitcast(b.bor(b.bitcast(value, f.integer), sign), f.real)
 
 
-def _near(b: Builder, x: Lanes, size: Lanes, f: Format) -> Lanes:
+def _quotient(b: Builder, size: Lanes, near: Lanes) -> Lanes:
+    """z - z z^2/d in f32: z = |x| < 1, d a polynomial in z^2, or z = 1, d = (e^2|x| + 1)/2."""
+    f = BINARY32
+    z = at_most(b, size, NEAR[F32])
+    square = b.mul(z, z)
+    polynomial = horner(b, square, fitted.TANH_F32)
+    # From 10 on the result is 1.  What is added to n is half of e^2|x|.
+    x = at_most(b, size, 10.0)
+    magic = b.const(f.magic - 1, F32)
+    shifted = b.fma(x, b.const(2 * LOG2_E, F32), magic)
+    n = b.sub(shifted, magic)
+    rest = b.fma(n, b.const(-sum(LN2_F32), F32), b.add(x, x))
+    half = raised(b, horner(b, rest, (1.0, 1.0, *fitted.EXP_F32)), shifted, f)
+    divisor = b.select(near, polynomial, b.add(half, b.const(0.5, F32)))
+    return b.fma(b.neg(z), b.div(square, divisor), z)
+
+
+def _near(b: Builder, x: Lanes, size: Lanes) -> Lanes:
     """|x| + |x| u P(u), u = x^2."""
     square = b.mul(x, x)
-    if f.real == F32:
-        polynomial = horner(b, square, fitted.TANH_F32)
-    else:
-        polynomial = even_odd(b, square, b.mul(square, square), fitted.TANH_F64)
+    polynomial = even_odd(b, square, b.mul(square, square), fitted.TANH_F64)
     return b.fma(b.mul(size, square), polynomial, size)
 
 
-def _far(b: Builder, x: Lanes, f: Format) -> Lanes:
-    """1 - 2 / (e^2x + 1); at 20 (f64) and 10 (f32) that is 1 already.
+def _far(b: Builder, x: Lanes) -> Lanes:
+    """1 - 2 / (e^2x + 1); at 20 that is 1 already.
 
     Where n is large enough for the rounding of n log 2 to matter, the quotient is tiny.
     """
-    x = at_most(b, x, 10.0 if f.real == F32 else 20.0)
-    magic = b.const(f.magic, f.real)
-    shifted = b.fma(x, b.const(2 * LOG2_E, f.real), magic)
+    f = BINARY64
+    x = at_most(b, x, 20.0)
+    magic = b.const(f.magic, F64)
+    shifted = b.fma(x, b.const(2 * LOG2_E, F64), magic)
     n = b.sub(shifted, magic)
-    log2 = sum(LN2_F32 if f.real == F32 else LN2_F64)
-    rest = b.fma(n, b.const(-log2, f.real), b.add(x, x))
+    rest = b.fma(n, b.const(-sum(LN2_F64), F64), b.add(x, x))
     scale = power_of_two(b, shifted, f)
-    one = b.const(1.0, f.real)
-    denominator = b.fma(scale, expm1_reduced(b, rest, f), b.add(scale, one))
-    return b.sub(one, b.div(b.const(2.0, f.real), denominator))
+    one = b.const(1.0, F64)
+    denominator = b.fma(scale, expm1_reduced(b, rest, fitted.EXP_F64), b.add(scale, one))
+    return b.sub(one, b.div(b.const(2.0, F64), denominator))
 
 
 @outlinable

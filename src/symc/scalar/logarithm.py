@@ -1,8 +1,8 @@
 """log, log2, log10 and log1p: x = 2^k (1 + f), a polynomial in f, then k log 2.
 
-f32: log(1 + f) = f - f^2/2 + f^3 P(f), 1 + f in [3/4, 3/2).  f64: with s = f/(2 + f) the odd series
-in s, 1 + f in [sqrt(1/2), sqrt(2)).  Error at most 1 ULP.  Zeros, negative, subnormal and
-non-finite operands leave by one branch.
+With s = f/(2 + f) the odd series in s; log2 and log10 in f32 have polynomials in f.  1 + f lies in
+[3/4, 3/2) for f32 and in [sqrt(1/2), sqrt(2)) for f64.  Error at most 1 ULP.  Zeros, negative,
+subnormal and non-finite operands leave by one branch.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from symc.scalar.formats import (
     outside,
 )
 
-# 1 + f is kept between this and twice this.  With 3/4 the f of log1p is exact in f32 but for one x
-# at either end; the next float leaves out the one at 1/2, whose error would be 1.27 ULP.
-FOLD = {F32: float.fromhex("0x1.800002p-1"), F64: float.fromhex("0x1.6a09e667f3bcdp-1")}
+# 1 + f is kept between this and twice this.  With 3/4 the f of log1p is exact in f32 but for one x.
+FOLD = {F32: 0.75, F64: float.fromhex("0x1.6a09e667f3bcdp-1")}
 # Where the fraction is exact anyway, sums of k log 2 and the rest lose less so.
 MIDDLE = {F32: 43 / 64, F64: FOLD[F64]}
+# In which k is counted: the bits of an f32 give it so without a shift.
+UNIT = {F32: 2.0**-23, F64: 1.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """x = 2^k significand; `minus_k` is a float, `inverse` the bits of 2^-k."""
+    """x = 2^k significand; `minus_k` is a float in `UNIT`s, `inverse` the bits of 2^-k."""
 
     minus_k: Lanes
     inverse: Lanes
@@ -53,7 +54,7 @@ def split(b: Builder, x: Lanes, f: Format, least: float) -> Split:
     exponent = b.band(below, b.const(-(1 << f.mantissa), f.integer))
     inverse = b.add(exponent, b.const(one, f.integer))
     if f.real == F32:
-        minus_k = b.cast(b.asr(below, f.mantissa), F32)
+        minus_k = b.cast(exponent, F32)
     else:  # a small integer under the bits of 2^mantissa is a float
         biased = b.lsr(b.sub(b.const(one, f.integer), exponent), f.mantissa)
         whole = b.bor(biased, b.const(f.bits(2.0**f.mantissa), f.integer))
@@ -62,13 +63,17 @@ def split(b: Builder, x: Lanes, f: Format, least: float) -> Split:
 
 
 def log_of(b: Builder, minus_k: Lanes, fraction: Lanes, f: Format) -> Lanes:
-    """k log 2 + log(1 + fraction).  A fraction of -0 with k = 0 gives -0."""
+    """k log 2 + log(1 + fraction).  A fraction of -0 with k = 0 gives -0.
+
+    f32: log(1 + f) = f - s (f - s^2 L(s^2)).
+    """
     if f.real == F64:
         return log_of_pair(b, minus_k, fraction, None)
-    square = b.mul(fraction, fraction)
-    polynomial = even_odd(b, fraction, square, (-0.5, *fitted.LOG_F32))
-    near = b.fma(square, polynomial, fraction)
-    return b.fma(minus_k, b.const(-sum(LN2_F32), F32), near)
+    s = b.div(fraction, b.add(b.const(2.0, F32), fraction))
+    square = b.mul(s, s)
+    rest = b.fma(b.neg(square), horner(b, square, fitted.LOG_RATIO_F32), fraction)
+    near = b.fma(b.neg(s), rest, fraction)
+    return b.fma(minus_k, b.const(-sum(LN2_F32) * UNIT[F32], F32), near)
 
 
 def log_of_pair(b: Builder, minus_k: Lanes, fraction: Lanes, low: Lanes | None) -> Lanes:
@@ -110,7 +115,7 @@ def _to_base(b: Builder, minus_k: Lanes, fraction: Lanes, f: Format, base: Base)
     (scale, scale_low), (step, step_low) = ([b.const(c, f.real) for c in pair] for pair in pairs)
     linear = b.mul(fraction, scale)
     linear_low = b.fma(fraction, scale_low, b.fma(fraction, scale, b.neg(linear)))
-    k = b.sub(b.const(0.0, f.real), minus_k)
+    k = b.mul(minus_k, b.const(-UNIT[f.real], f.real))
     total, total_low = fast_two_sum(b, b.mul(k, step), linear)
     rest = b.fma(k, step_low, linear_low)
     if f.real == F64:
@@ -213,7 +218,8 @@ def split_any(b: Builder, x: Lanes, f: Format, least: float) -> Split:
     subnormal = b.lt(x, b.const(f.least_normal, f.real))
     raised = b.select(subnormal, b.mul(x, b.const(2.0 ** (f.mantissa + 1), f.real)), x)
     parts = split(b, raised, f, least)
-    shift = b.select(subnormal, b.const(f.mantissa + 1, f.real), b.const(0.0, f.real))
+    shift = b.const((f.mantissa + 1) / UNIT[f.real], f.real)
+    shift = b.select(subnormal, shift, b.const(0.0, f.real))
     return replace(parts, minus_k=b.add(parts.minus_k, shift))
 
 
