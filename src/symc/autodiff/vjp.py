@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symc.autodiff.cotangents import Cotangents
 from symc.autodiff.jvp import push_one
 from symc.autodiff.linear import carries, passes, path, refuse, terms
 from symc.ir.build import placed_at
@@ -28,28 +29,24 @@ def gradient(
 
     None where no result depends on it by a differentiable route.  `since`: see `linear.path`.
     """
-    known: dict[Value, Value] = {}
+    known = Cotangents()
     for result, cotangent in zip(results, cotangents, strict=True):
         if carries(result.type):
-            _accumulate(known, result, Term(cotangent))
+            known.add(result, Term(cotangent))
     wanted = set(wrt)
     nodes = path(results, wrt, since)
     active = wanted.union(*(node.results for node in nodes))
     for node in reversed(nodes):
-        arrived = [_take(known, result, wanted) for result in node.results]
+        # Complete, since all users of the results came before.
+        arrived = [known.get(r) if r in wanted else known.take(r) for r in node.results]
         if any(cotangent is not None for cotangent in arrived):
             with placed_at(node.locations):
                 _pull_all(known, node, arrived, active)
     return [known.get(value) for value in wrt]
 
 
-def _take(known: dict[Value, Value], result: Value, wanted: set[Value]) -> Value | None:
-    """The cotangent of a result; it is complete, since all its users came before."""
-    return known.get(result) if result in wanted else known.pop(result, None)
-
-
 def _pull_all(
-    known: dict[Value, Value], node: Node, arrived: Sequence[Value | None], active: set[Value]
+    known: Cotangents, node: Node, arrived: Sequence[Value | None], active: set[Value]
 ) -> None:
     """Pass the cotangents of the node's results on to its operands."""
     asked = [
@@ -60,13 +57,13 @@ def _pull_all(
         found = _pull_by_hand(node, node.op.modes, arrived, asked)
         for operand, cotangent in zip(node.operands, found, strict=True):
             if cotangent is not None:
-                _accumulate(known, operand, Term(cotangent))
+                known.add(operand, Term(cotangent))
         return
     if len(arrived) != 1 or arrived[0] is None:
         raise refuse(node, "reverse")
     for number, operand in enumerate(node.operands):
         if asked[number]:
-            _accumulate(known, operand, pull(node, number, arrived[0]))
+            known.add(operand, pull(node, number, arrived[0]))
 
 
 def _pull_by_hand(
@@ -76,11 +73,6 @@ def _pull_by_hand(
         return modes.pull(gradient, node, arrived, asked)
     except SymcError as error:
         raise placed(error, node.locations[0]) from None
-
-
-def _accumulate(known: dict[Value, Value], value: Value, part: Term) -> None:
-    before = known.get(value)
-    known[value] = part.value if before is None else (Term(before) + part).value
 
 
 def pull(node: Node, number: int, cotangent: Value) -> Term:

@@ -25,9 +25,12 @@ from symc.ir.ops.record import Kind
 from symc.ir.rewriter import merged_locations, remake
 from symc.ir.term import Term
 from symc.passes.loops_form import Loop
+from symc.passes.nominal import nominal
 from symc.passes.pieces import joined
 
-STEPS: Final = 4  # a loop of fewer steps does not pay for putting constants together
+# Bytes of constants that are put together, per step: a step that reads them all takes as long as
+# copying twenty times less.
+COPIED: Final = 32 << 10
 
 # The values in place of a node's results, given what is read in place of others; None: a copy.
 _Visit = Callable[[Node, Mapping[Value, Value]], Mapping[Value, Value] | None]
@@ -63,12 +66,11 @@ def _side_by_side(parts: Sequence[Value], axis: int) -> Term:
 # Several as one.
 def join(loop: Loop) -> bool:
     """Make one contraction of several; whether there were any."""
-    if isinstance(loop.length, int) and loop.length < STEPS:
-        return False
     fixed = _fixed(loop)
     group_of: dict[Node, _Group] = {}
     for group in _groups(loop, fixed):
-        group_of.update(dict.fromkeys(group.members, group))
+        if group.copied <= COPIED * nominal(loop.length):
+            group_of.update(dict.fromkeys(group.members, group))
     if not group_of:
         return False
 
@@ -103,14 +105,30 @@ class _Group:
         self.side = side
         self.members: list[Node] = []
 
+    @property
+    def parts(self) -> list[Value]:
+        """The constants."""
+        return [node.operands[self.side] for node in self.members]
+
+    @property
+    def along(self) -> int:
+        """The axis along which they stand side by side."""
+        axes = _axes(self.members[0])
+        return (axes.lhs_free, axes.rhs_free)[self.side][0]
+
+    @property
+    def copied(self) -> int:
+        """Bytes of constants that are copied, before the loop."""
+        if joined(self.parts, self.along) is not None:
+            return 0
+        return sum(nominal(part.type.bytes) for part in self.parts)
+
     def built(self, loop: Loop, current: Mapping[Value, Value]) -> Mapping[Value, Value]:
         """One contraction; its slices in place of the results of the members."""
         first, side = self.members[0], self.side
-        axes = _axes(first)
-        along = (axes.lhs_free, axes.rhs_free)[side][0]
+        axes, along = _axes(first), self.along
         place = len(axes.lhs_batch) + (len(axes.lhs_free) if side == 1 else 0)
-        parts = [node.operands[side] for node in self.members]
-        parts = [current.get(part, part) for part in parts]
+        parts = [current.get(part, part) for part in self.parts]
         shared = first.operands[1 - side]
         since = nodes_so_far()
         with placed_at(merged_locations(*(node.locations for node in self.members))):
