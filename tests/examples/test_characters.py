@@ -6,13 +6,16 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 CHARACTERS = Path(__file__).parents[2] / "examples" / "characters.py"
 
 
-def test_characters_learns_at_a_small_size() -> None:
+@pytest.mark.parametrize("cell", ["tanh", "lstm"])
+def test_characters_learns_at_a_small_size(cell: str) -> None:
     example = runpy.run_path(str(CHARACTERS))
-    losses, sample = example["main"](["--epochs", "12", "--hidden", "64", "--length", "60"])
+    chosen = ["--cell", cell, "--epochs", "12", "--hidden", "64", "--length", "60"]
+    losses, sample = example["main"](chosen)
     alphabet = example["load"]().alphabet
     codes = example["load"]().codes
     odds = np.bincount(codes) / len(codes)
