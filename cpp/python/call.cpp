@@ -3,6 +3,7 @@
 #include "call.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "arrays.h"
@@ -104,20 +105,42 @@ void check_donated(const Compiled &c, const Request &r) {
   }
 }
 
-void make_results(Compiled &c, const Request &r, Frame &frame, Results &results) {
-  const Program &p = c.vm.program();
+PyObject *result_array(const Compiled &c, const OutputRule &rule, const Frame &frame) {
+  const Sizes &entries = c.vm.program().buffers[rule.buffer].shape;
+  Small<npy_intp, 8> shape(entries.size());
+  for (std::size_t axis = 0; axis < entries.size(); ++axis) {
+    shape[axis] = frame.layout.sizes[entries[axis]];
+  }
+  return new_array(rule.descr, shape.span(), frame.layout.buffer_bytes[rule.buffer]);
+}
+
+/* Results whose shape the call found out. */
+void make_late_results(const Compiled &c, const Frame &frame, Results &results) {
   for (std::size_t i = 0; i < c.outputs.size(); ++i) {
     const OutputRule &rule = c.outputs[i];
+    if (!rule.late) {
+      continue;
+    }
+    PyObject *array = result_array(c, rule, frame);
+    results.set(i, array);
+    const std::size_t bytes = frame.layout.buffer_bytes[rule.buffer];
+    if (bytes != 0) {
+      std::memcpy(PyArray_DATA(as_array(array)), frame.buffers[rule.buffer], bytes);
+    }
+  }
+}
+
+void make_results(Compiled &c, const Request &r, Frame &frame, Results &results) {
+  for (std::size_t i = 0; i < c.outputs.size(); ++i) {
+    const OutputRule &rule = c.outputs[i];
+    if (rule.late) {
+      continue;
+    }
     if (rule.donated >= 0) {
       results.set(i, Py_NewRef(r.args[rule.donated]));
       continue;
     }
-    const Sizes &entries = p.buffers[rule.buffer].shape;
-    Small<npy_intp, 8> shape(entries.size());
-    for (std::size_t axis = 0; axis < entries.size(); ++axis) {
-      shape[axis] = frame.layout.sizes[entries[axis]];
-    }
-    PyObject *array = new_array(rule.descr, shape.span(), frame.layout.buffer_bytes[rule.buffer]);
+    PyObject *array = result_array(c, rule, frame);
     results.set(i, array);
     frame.buffers[rule.buffer] = PyArray_DATA(as_array(array));
   }
@@ -218,6 +241,7 @@ bool try_call(Compiled &c, const Request &r, PyObject *&result) {
   Results results(c.outputs.size());
   make_results(c, r, frame, results);
   run(c, frame, r.repeat);
+  make_late_results(c, frame, results);
   result = results.hand_out(r);
   return true;
 }

@@ -246,7 +246,7 @@ void Compiled::make_outputs() {
   for (const std::uint32_t number : p.outputs) {
     const Buffer &b = p.buffers[number];
     const std::int64_t donated = b.kind == BufferKind::Input ? std::int64_t{b.index} : -1;
-    outputs.push_back({number, donated, descriptor(b.dtype)});
+    outputs.push_back({number, donated, b.kind == BufferKind::Slot, descriptor(b.dtype)});
   }
 }
 

@@ -61,6 +61,7 @@ struct InputRule {
 struct OutputRule {
   std::uint32_t buffer;
   std::int64_t donated; /* the input whose ndarray is returned, or -1 */
+  bool late;            /* its shape is known after the call only */
   PyArray_Descr *descr; /* owned by the Compiled */
 };
 

@@ -114,6 +114,9 @@ Ref checked_outs(const Compiled &c, Form form, PyObject *args, PyObject *out) {
   }
   for (std::size_t i = 0; i < c.outputs.size(); ++i) {
     PyObject *array = items(outs.get())[i];
+    if (c.outputs[i].late) {
+      refuse(i, "cannot be given: how large it is, the call finds out");
+    }
     check_out(i, array, c.outputs[i]);
     for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(args); ++j) {
       if (PyTuple_GET_ITEM(args, j) == array) {

@@ -59,8 +59,9 @@ void set_error(const Error &error, const Origin &origin) noexcept {
   if (error.kind() == ErrorKind::Trap) {
     return set_trap(faults.get(), error.trap(), origin);
   }
-  raise(Ref(PyObject_CallMethod(faults.get(), "failure", "sss", class_name(error.kind()),
-                                error.what(), origin.program)));
+  PyObject *locations = origin.locations == nullptr ? Py_None : origin.locations;
+  raise(Ref(PyObject_CallMethod(faults.get(), "failure", "sssIO", class_name(error.kind()),
+                                error.what(), origin.program, error.node(), locations)));
 }
 
 } // namespace symc::python

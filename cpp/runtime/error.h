@@ -3,6 +3,7 @@
 #ifndef SYMC_ERROR_H
 #define SYMC_ERROR_H
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -26,15 +27,20 @@ enum class ErrorKind {
 class Error : public std::runtime_error {
 public:
   Error(ErrorKind kind, const std::string &message) : std::runtime_error(message), kind_(kind) {}
+  /* With the number of the operation in the program's table of locations. */
+  Error(ErrorKind kind, const std::string &message, std::uint32_t node)
+      : std::runtime_error(message), kind_(kind), node_(node) {}
   explicit Error(const symc_status &trap)
       : std::runtime_error("trap"), kind_(ErrorKind::Trap), trap_(trap) {}
 
   [[nodiscard]] ErrorKind kind() const noexcept { return kind_; }
   [[nodiscard]] const symc_status &trap() const noexcept { return trap_; }
+  [[nodiscard]] std::uint32_t node() const noexcept { return node_; }
 
 private:
   ErrorKind kind_;
   symc_status trap_{};
+  std::uint32_t node_ = 0; /* 0: unknown */
 };
 
 } // namespace symc

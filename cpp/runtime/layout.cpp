@@ -104,18 +104,20 @@ bool named_bytes(const Program &p, const Buffer &b, const Layout &l, std::size_t
     return true;
   case BufferKind::Output:
   case BufferKind::Arena:
+  case BufferKind::Slot:
+  case BufferKind::Tape:
     return array_bytes(l, b.shape, b.dtype, out);
   }
   return false;
 }
 
-bool place_buffers(const Program &p, Layout &l) {
+bool place_buffers(const Program &p, Layout &l, const Level &level) {
   const std::int64_t arena = l.sizes[p.arena];
   if (arena < 0) {
     return false;
   }
   l.arena = static_cast<std::size_t>(arena);
-  for (std::size_t i = 0; i < p.buffers.size(); ++i) {
+  for (const std::uint32_t i : level.buffers) {
     const Buffer &b = p.buffers[i];
     std::size_t named = 0;
     if (!array_bytes(l, b.shape, b.dtype, l.buffer_bytes[i]) || !named_bytes(p, b, l, named) ||
@@ -184,10 +186,8 @@ bool plan_kernel(const Instruction &i, Layout &l, Launch &launch) {
   return true;
 }
 
-bool plan_code(const Program &p, Layout &l) {
-  l.scratch = 0;
-  l.ns = 0;
-  for (std::size_t at = 0; at < p.code.size(); ++at) {
+bool plan_code(const Program &p, Layout &l, const Level &level) {
+  for (const std::size_t at : level.code) {
     const Instruction &i = p.code[at];
     switch (i.op) {
     case Opcode::Kernel:
@@ -205,11 +205,44 @@ bool plan_code(const Program &p, Layout &l) {
       break;
     }
     case Opcode::Jump:
+    case Opcode::Bind:
     case Opcode::Commit:
       break;
     }
   }
   return true;
+}
+
+/* Sizes, constraints, buffers and code of one level, in this order. */
+bool compute_level(const Program &p, Layout &l, Level &level) {
+  level.ready = false;
+  for (const std::uint32_t i : level.sizes) {
+    if (!evaluate(p.sizes[i], l, l.sizes[i])) {
+      return false;
+    }
+  }
+  for (const std::uint32_t i : level.constraints) {
+    const Constraint &c = p.constraints[i];
+    if (l.sizes[c.left] != l.sizes[c.right]) {
+      return false;
+    }
+  }
+  level.ready = place_buffers(p, l, level) && plan_code(p, l, level);
+  return level.ready;
+}
+
+/* Which constraint does not hold. */
+[[noreturn]] void refuse(const Program &p, const Layout &l, const Level &level) {
+  for (const std::uint32_t i : level.constraints) {
+    const Constraint &c = p.constraints[i];
+    if (l.sizes[c.left] != l.sizes[c.right]) {
+      throw Error(ErrorKind::Shape, c.message + ": got " + std::to_string(l.sizes[c.left]) +
+                                        " and " + std::to_string(l.sizes[c.right]) +
+                                        ", expected equal sizes",
+                  c.node);
+    }
+  }
+  throw Error(ErrorKind::Shape, "a size that a loop found does not fit");
 }
 
 } // namespace
@@ -220,7 +253,7 @@ void prepare_lives(const Program &p, Layout &l) {
   std::vector<std::size_t> place(p.buffers.size(), p.buffers.size());
   for (std::size_t at = 0; at < p.code.size(); ++at) {
     const Instruction &i = p.code[at];
-    l.loops = l.loops || (i.op == Opcode::Jump && i.to <= at);
+    l.loops = l.loops || i.endless || (i.op == Opcode::Jump && i.to <= at);
     for (const std::uint32_t number : i.buffers) {
       if (p.buffers[number].kind != BufferKind::Arena) {
         continue;
@@ -241,8 +274,38 @@ void prepare_lives(const Program &p, Layout &l) {
 
 } // namespace
 
+namespace {
+
+/* Everything by the level at which it is known. */
+void prepare_levels(const Program &p, Layout &l) {
+  const std::vector<std::uint32_t> levels = size_levels(p);
+  l.levels.resize(std::size_t{p.computed} + 1);
+  for (std::uint32_t i = 0; i < p.sizes.size(); ++i) {
+    l.levels[levels[i]].sizes.push_back(i);
+  }
+  for (std::uint32_t i = 0; i < p.constraints.size(); ++i) {
+    const Constraint &c = p.constraints[i];
+    l.levels[std::max(levels[c.left], levels[c.right])].constraints.push_back(i);
+  }
+  for (std::uint32_t i = 0; i < p.buffers.size(); ++i) {
+    l.levels[buffer_level(p.buffers[i], levels)].buffers.push_back(i);
+  }
+  for (std::size_t at = 0; at < p.code.size(); ++at) {
+    const Instruction &i = p.code[at];
+    std::uint32_t level = i.op == Opcode::Kernel ? kernel_level(i, levels) : 0;
+    if (i.op == Opcode::Copy) {
+      level = std::max(buffer_level(p.buffers[i.buffers[0]], levels),
+                       buffer_level(p.buffers[i.buffers[1]], levels));
+    }
+    l.levels[level].code.push_back(at);
+  }
+}
+
+} // namespace
+
 void prepare_layout(const Program &p, Layout &l) {
   prepare_lives(p, l);
+  prepare_levels(p, l);
   l.dims.resize(p.dims.size());
   l.sizes.resize(p.sizes.size());
   l.buffer_bytes.resize(p.buffers.size());
@@ -258,23 +321,39 @@ void prepare_layout(const Program &p, Layout &l) {
 
 bool compute_layout(const Program &p, std::span<const std::int64_t> dims, Layout &l) {
   l.ready = false;
-  std::ranges::copy(dims, l.dims.begin());
-  for (std::size_t i = 0; i < p.sizes.size(); ++i) {
-    if (!evaluate(p.sizes[i], l, l.sizes[i])) {
-      return false;
-    }
+  std::ranges::copy(dims.first(p.inputs_dims()), l.dims.begin());
+  for (Level &level : l.levels) {
+    level.ready = false;
   }
-  for (const Constraint &c : p.constraints) {
-    if (l.sizes[c.left] != l.sizes[c.right]) {
-      return false;
-    }
-  }
-  if (!place_buffers(p, l) || !plan_code(p, l)) {
+  l.scratch = 0;
+  l.ns = 0;
+  if (!compute_level(p, l, l.levels[0])) {
     return false;
   }
   check_lives(l);
   l.ready = true;
   return true;
+}
+
+void bind_dim(const Program &p, std::size_t dim, std::int64_t value, Layout &l) {
+  const std::size_t number = dim - p.inputs_dims() + 1;
+  Level &level = l.levels[number];
+  if (level.ready && l.dims[dim] == value) {
+    return;
+  }
+  if (value < 0) {
+    throw Error(ErrorKind::Shape, "a loop found a negative size");
+  }
+  l.dims[dim] = value;
+  for (std::size_t i = number; i < l.levels.size(); ++i) {
+    l.levels[i].ready = false;
+  }
+  const std::int64_t ns = l.ns; /* what is expected of a call does not grow from call to call */
+  const bool fits = compute_level(p, l, level);
+  l.ns = ns;
+  if (!fits) {
+    refuse(p, l, level);
+  }
 }
 
 } // namespace symc

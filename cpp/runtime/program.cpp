@@ -2,6 +2,8 @@
    bytes at all give a Program or an Error; verify.cpp then checks what the numbers refer to. */
 #include "program.h"
 
+#include <algorithm>
+
 #include <array>
 #include <bit>
 #include <cstring>
@@ -201,7 +203,10 @@ Instruction read_kernel(Reader &r) {
   i.cost = r.u32();
   i.scratch = r.u32();
   i.node = r.u32();
-  i.traps = r.flag();
+  const std::uint8_t flags = r.below(8, "flags of a kernel");
+  i.traps = (flags & 1U) != 0;
+  i.pauses = (flags & 2U) != 0;
+  i.endless = (flags & 4U) != 0;
   return i;
 }
 
@@ -222,6 +227,11 @@ Instruction read_instruction(Reader &r) {
     i.unless = r.u32();
     return i;
   case Opcode::Commit:
+    return i;
+  case Opcode::Bind:
+    i.to = r.u32();
+    i.buffers = {r.u32()};
+    i.node = r.u32();
     return i;
   }
   r.fail("unknown instruction " + std::to_string(code));
@@ -245,6 +255,7 @@ Program decode_program(std::span<const std::byte> bytes) {
   Program p;
   p.name = r.string();
   p.dims = read_list<std::string>(r, 4, [](Reader &in) { return in.string(); });
+  p.computed = r.u32();
   p.sizes = read_list<SizeExpr>(r, 17, read_size);
   p.constraints = read_list<Constraint>(r, 16, read_constraint);
   p.inputs = read_list<Input>(r, 11, read_input);
@@ -262,6 +273,40 @@ Program decode_program(std::span<const std::byte> bytes) {
   r.finish();
   verify_program(p);
   return p;
+}
+
+std::vector<std::uint32_t> size_levels(const Program &p) {
+  std::vector<std::uint32_t> levels(p.sizes.size(), 0);
+  const std::size_t first = p.inputs_dims();
+  for (std::size_t i = 0; i < p.sizes.size(); ++i) {
+    const SizeExpr &e = p.sizes[i];
+    if (e.op == SizeOp::Const) {
+      continue;
+    }
+    const auto a = static_cast<std::size_t>(e.a);
+    if (e.op == SizeOp::Dim) {
+      levels[i] = a < first ? 0 : static_cast<std::uint32_t>(a - first + 1);
+    } else {
+      levels[i] = std::max(levels[a], levels[static_cast<std::size_t>(e.b)]);
+    }
+  }
+  return levels;
+}
+
+std::uint32_t buffer_level(const Buffer &b, const std::vector<std::uint32_t> &sizes) {
+  std::uint32_t level = sizes[b.bytes];
+  for (const std::uint32_t entry : b.shape) {
+    level = std::max(level, sizes[entry]);
+  }
+  return level;
+}
+
+std::uint32_t kernel_level(const Instruction &i, const std::vector<std::uint32_t> &sizes) {
+  std::uint32_t level = std::max({sizes[i.blocks], sizes[i.cost], sizes[i.scratch]});
+  for (const std::uint32_t entry : i.dims) {
+    level = std::max(level, sizes[entry]);
+  }
+  return level;
 }
 
 } // namespace symc

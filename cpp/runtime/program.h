@@ -71,8 +71,9 @@ struct Constant {
   std::size_t bytes;
 };
 
-enum class BufferKind : std::uint8_t { Input, State, Staged, Const, Output, Arena };
-inline constexpr std::uint8_t buffer_kind_count = 6;
+enum class BufferKind : std::uint8_t { Input, State, Staged, Const, Output, Arena, Slot, Tape };
+inline constexpr std::uint8_t buffer_kind_count = 8;
+inline constexpr std::uint32_t most_slots = 1U << 20;
 inline constexpr std::uint32_t none = 0xffffffffU;
 
 struct Buffer {
@@ -93,14 +94,16 @@ enum class Opcode : std::uint8_t {
 struct Instruction {
   Opcode op;
   bool traps = false;
+  bool pauses = false;  /* Kernel: asks by itself, often, whether to go on */
+  bool endless = false; /* Kernel: nobody knows how long it runs */
   std::uint32_t node = 0;
   std::string symbol;                 /* Kernel */
-  std::vector<std::uint32_t> buffers; /* Kernel; Copy: target, source */
+  std::vector<std::uint32_t> buffers; /* Kernel; Copy: target, source; Bind: the i64 that is read */
   Sizes dims;                         /* Kernel */
   std::uint32_t blocks = 0;           /* Kernel: size entry */
   std::uint32_t cost = 0;             /* Kernel: size entry */
   std::uint32_t scratch = 0;          /* Kernel: size entry */
-  std::uint32_t to = 0;               /* Jump */
+  std::uint32_t to = 0;               /* Jump; Bind: the dim */
   std::uint32_t unless = none;        /* Jump: buffer, or none */
 };
 
@@ -119,6 +122,7 @@ struct Update {
 struct Program {
   std::string name;
   std::vector<std::string> dims;
+  std::uint32_t computed = 0; /* the last dims, which Bind sets, in this order */
   std::vector<SizeExpr> sizes;
   std::vector<Constraint> constraints;
   std::vector<Input> inputs;
@@ -130,9 +134,20 @@ struct Program {
   std::uint32_t arena = 0;
   std::vector<Instruction> code;
   std::uint32_t locations = 0; /* how many nodes have a location */
+
+  /* The first dim that is computed. */
+  [[nodiscard]] std::size_t inputs_dims() const noexcept { return dims.size() - computed; }
 };
 
-inline constexpr std::uint32_t program_version = 1;
+inline constexpr std::uint32_t program_version = 2;
+
+/* For each size: 0 when it is known from the start of a call, else 1 + the number, among the
+   computed dims, of the last one that it needs. */
+[[nodiscard]] std::vector<std::uint32_t> size_levels(const Program &program);
+/* The same of a buffer and of an instruction. */
+[[nodiscard]] std::uint32_t buffer_level(const Buffer &b, const std::vector<std::uint32_t> &sizes);
+[[nodiscard]] std::uint32_t kernel_level(const Instruction &i,
+                                         const std::vector<std::uint32_t> &sizes);
 
 /* Throws Error(Format) on malformed bytes and Error(Unsupported) on another version. */
 [[nodiscard]] Program decode_program(std::span<const std::byte> bytes);

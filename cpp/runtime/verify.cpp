@@ -18,7 +18,11 @@ public:
   explicit Verifier(const Program &program) : p_(program) {}
 
   void run() {
+    if (p_.computed > p_.dims.size()) {
+      fail("more computed dims than dims");
+    }
     sizes();
+    levels_ = size_levels(p_);
     signature();
     buffers();
     results();
@@ -83,18 +87,30 @@ private:
     }
   }
 
+  /* Sizes that must be known when a call starts. */
+  void early(const Sizes &entries, const char *what) const {
+    for (const std::uint32_t entry : entries) {
+      if (levels_[entry] != 0) {
+        fail(std::string(what) + " has a size that is computed later");
+      }
+    }
+  }
+
   void signature() const {
     std::vector<bool> bound(p_.dims.size(), false);
     for (const Input &in : p_.inputs) {
       bind(in.shape, bound);
+      early(in.shape, "an input");
       if ((in.accept & ~accept_array) != 0 && !in.shape.empty()) {
         fail("input " + in.name + " takes scalars but has axes");
       }
     }
     for (const StateSlot &slot : p_.states) {
       bind(slot.shape, bound);
+      early(slot.shape, "a shared variable");
     }
-    for (std::size_t i = 0; i < bound.size(); ++i) {
+    early({p_.arena}, "the arena");
+    for (std::size_t i = 0; i < p_.inputs_dims(); ++i) {
       if (!bound[i]) {
         fail("no input has an axis of size " + p_.dims[i]);
       }
@@ -129,7 +145,14 @@ private:
       }
       return;
     case BufferKind::Arena:
-      return size(b.offset, "offset");
+      size(b.offset, "offset");
+      return early({b.offset}, "an offset");
+    case BufferKind::Slot:
+    case BufferKind::Tape:
+      if (b.index >= most_slots) {
+        fail("number of a slot");
+      }
+      return;
     }
   }
 
@@ -138,6 +161,9 @@ private:
       shape(b.shape, "buffer");
       size(b.bytes, "buffer");
       place(b);
+      if (b.kind != BufferKind::Slot && b.kind != BufferKind::Tape && buffer_level(b, levels_) != 0) {
+        fail("a buffer of a size that is computed later has no slot");
+      }
     }
   }
 
@@ -147,7 +173,8 @@ private:
       const Buffer &b = buffer(p_.outputs[i], "output");
       const bool fresh = b.kind == BufferKind::Output && b.index == i;
       const bool reused = b.kind == BufferKind::Input && p_.inputs[b.index].donated;
-      if ((!fresh && !reused) || returned[p_.outputs[i]]) {
+      const bool slot = b.kind == BufferKind::Slot;
+      if ((!fresh && !reused && !slot) || returned[p_.outputs[i]]) {
         fail("output " + std::to_string(i) + " is neither fresh memory nor a donated input");
       }
       returned[p_.outputs[i]] = true;
@@ -171,8 +198,13 @@ private:
 
   void copy(const Instruction &i, bool committed) const {
     const Buffer &to = buffer(i.buffers[0], "copy");
-    (void)buffer(i.buffers[1], "copy");
+    if (buffer(i.buffers[1], "copy").kind == BufferKind::Tape) {
+      fail("a copy reads a tape");
+    }
     switch (to.kind) {
+    case BufferKind::Tape:
+      fail("a copy writes a tape");
+    case BufferKind::Slot:
     case BufferKind::Arena:
     case BufferKind::Output:
     case BufferKind::Staged:
@@ -205,7 +237,35 @@ private:
     }
   }
 
+  /* Computed dims are bound in order, and used after that only. */
+  void known(const Instruction &i, std::uint32_t bound) const {
+    std::uint32_t level = i.op == Opcode::Kernel ? kernel_level(i, levels_) : 0;
+    for (const std::uint32_t number : i.buffers) {
+      if (p_.buffers[number].kind != BufferKind::Tape) {
+        level = std::max(level, buffer_level(p_.buffers[number], levels_));
+      }
+    }
+    if (level > bound) {
+      fail("a size is used before it is bound");
+    }
+  }
+
+  void bind(const Instruction &i, std::uint32_t &bound) const {
+    const Buffer &b = buffer(i.buffers[0], "bind");
+    const std::size_t first = p_.inputs_dims();
+    if (b.dtype != DType::I64 || !b.shape.empty() || b.kind == BufferKind::Tape) {
+      fail("bind reads what is no i64 scalar");
+    }
+    if (i.to < first || i.to >= p_.dims.size() || i.to - first > bound) {
+      fail("bind of dim " + std::to_string(i.to));
+    }
+    bound = std::max(bound, static_cast<std::uint32_t>(i.to - first + 1));
+  }
+
   void jump(const Instruction &i, std::size_t commit, bool committed) const {
+    if (p_.computed != 0) {
+      fail("jump in a program that binds dims");
+    }
     if (i.to > p_.code.size() || (committed && i.to <= commit)) {
       fail("jump target");
     }
@@ -232,8 +292,16 @@ private:
         fail("a staged buffer that no update names");
       }
     }
+    std::uint32_t bound = 0;
     for (std::size_t at = 0; at < p_.code.size(); ++at) {
       instruction(p_.code[at], commit, at > commit);
+      known(p_.code[at], bound);
+      if (p_.code[at].op == Opcode::Bind) {
+        bind(p_.code[at], bound);
+      }
+    }
+    if (bound != p_.computed) {
+      fail("a computed dim that nothing binds");
     }
     if (first == p_.code.end() && has_in_place_update()) {
       fail("a shared variable is updated in place without Commit");
@@ -255,12 +323,16 @@ private:
       return copy(i, committed);
     case Opcode::Jump:
       return jump(i, commit, committed);
+    case Opcode::Bind:
+      (void)buffer(i.buffers[0], "bind");
+      return;
     case Opcode::Commit:
       return;
     }
   }
 
   const Program &p_;
+  std::vector<std::uint32_t> levels_;
 };
 
 } // namespace

@@ -23,6 +23,11 @@ constexpr std::int64_t too_long_to_poll_ns = 20'000'000;
 /* Work on one thread that is done whole, without polls between chunks. */
 constexpr std::int64_t alone_whole_ns = 5'000'000;
 
+/* Loops pause about this often; a pause costs some 50 ns. */
+constexpr std::int64_t pause_ns = 100'000;
+constexpr std::int64_t first_grant = 64;
+constexpr std::int64_t largest_grant = std::int64_t{1} << 20;
+
 unsigned thread_limit(unsigned option) {
   static const unsigned all = usable_cpus();
   return option == 0 ? all : option;
@@ -40,6 +45,24 @@ Frame::Frame(const Program &program)
   arguments_.resize(most);
 }
 
+namespace {
+
+/* The blocks one after another, asking between chunks whether to go on. */
+std::int32_t polled_for(const Region &r, Poller &poller) {
+  std::int32_t result = SYMC_OK;
+  for (std::int64_t at = 0; at < r.blocks; at += r.grain) {
+    const std::int64_t end = std::min(at + r.grain, r.blocks);
+    const std::int32_t code = r.kernel(r.base, r.buffers, r.dims, at, end);
+    if (code == SYMC_CANCELLED || poller.stop()) {
+      return SYMC_CANCELLED;
+    }
+    result = std::max(result, code);
+  }
+  return result;
+}
+
+} // namespace
+
 /* symc_ctx.parallel_for outside regions: shares when workers are there, else runs here. */
 std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
                           const std::int64_t *dims, std::int64_t blocks, std::int64_t grain) {
@@ -49,8 +72,11 @@ std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *
   RegionResult result;
   const Region region{
       kernel, buffers, dims, blocks, chunk, static_cast<std::size_t>(ctx->scratch_bytes), ctx};
-  if (pool == nullptr || !pool->run(region, frame.threads_, *frame.poller_, result)) {
-    return serial_for(ctx, kernel, buffers, dims, blocks, grain);
+  Poller idle;
+  Poller &poller = frame.committed_ ? idle : *frame.poller_;
+  if (pool == nullptr || !pool->run(region, frame.threads_, poller, result)) {
+    return poller.active() ? polled_for(region, poller)
+                           : serial_for(ctx, kernel, buffers, dims, blocks, grain);
   }
   merge_status(*ctx->status, result.status);
   frame.stats.threads = std::max<std::uint64_t>(frame.stats.threads, result.threads);
@@ -60,6 +86,60 @@ std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *
   return result.status.code != 0 ? SYMC_TRAPPED : SYMC_OK;
 }
 
+bool grow(symc_tape &tape, std::int64_t used, std::int64_t bytes) noexcept {
+  if (bytes < 0) {
+    return false;
+  }
+  void *larger = allocate_aligned(static_cast<std::size_t>(bytes));
+  if (larger == nullptr) {
+    return false;
+  }
+  if (used > 0) {
+    std::memcpy(larger, tape.data, static_cast<std::size_t>(used));
+  }
+  free_aligned(tape.data);
+  tape = {larger, bytes};
+  return true;
+}
+
+/* symc_ctx.grow. */
+std::int32_t grow_tape(const symc_ctx *ctx, symc_tape *tape, std::int64_t used,
+                       std::int64_t bytes) {
+  Frame &frame = *reinterpret_cast<const CallContext *>(ctx)->frame;
+  if (tape->data != nullptr && bytes >= 0 && bytes <= tape->bytes) {
+    return SYMC_OK;
+  }
+  if (!grow(*tape, used, bytes)) {
+    frame.short_of_ = bytes;
+    return SYMC_NO_MEMORY;
+  }
+  ++frame.stats.allocations;
+  return SYMC_OK;
+}
+
+/* symc_ctx.pause. */
+std::int32_t pause_loop(const symc_ctx *ctx) {
+  return reinterpret_cast<const CallContext *>(ctx)->frame->pause();
+}
+
+/* Whether loops may go on, and for how many steps: so many that they take about pause_ns, at most
+   four times as many as before, since steps need not all take the same time. */
+std::int32_t Frame::pause() noexcept {
+  const auto now = std::chrono::steady_clock::now();
+  const std::int64_t elapsed =
+      std::max(std::chrono::nanoseconds(now - paused_).count(), std::int64_t{1});
+  paused_ = now;
+  if (cancel_.load(std::memory_order_relaxed) != 0 || (!committed_ && poller_->stop())) {
+    cancel_.store(1, std::memory_order_relaxed);
+    steps_left_ = 1;
+    return SYMC_CANCELLED;
+  }
+  const std::int64_t wanted = granted_ * pause_ns / elapsed;
+  granted_ = std::clamp(std::min(wanted, 4 * granted_), std::int64_t{1}, largest_grant);
+  steps_left_ = granted_;
+  return SYMC_OK;
+}
+
 CallContext Frame::context(symc_status &status) noexcept {
   CallContext c{};
   c.base.cancel = reinterpret_cast<const volatile std::int32_t *>(&cancel_);
@@ -67,6 +147,9 @@ CallContext Frame::context(symc_status &status) noexcept {
   c.base.parallel_for = parallel_for;
   c.base.scratch = scratch_.data();
   c.base.scratch_bytes = static_cast<std::int64_t>(layout.scratch);
+  c.base.steps_left = &steps_left_;
+  c.base.pause = pause_loop;
+  c.base.grow = grow_tape;
   c.frame = this;
   return c;
 }
@@ -107,6 +190,8 @@ Executable::Executable(std::span<const std::byte> program, const Kernels &kernel
 }
 
 void Executable::list_buffers() {
+  const std::vector<std::uint32_t> levels = size_levels(program_);
+  slot_buffers_.resize(program_.computed);
   for (std::uint32_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer &b = program_.buffers[i];
     switch (b.kind) {
@@ -123,6 +208,11 @@ void Executable::list_buffers() {
     case BufferKind::Input:
       input_buffers_.emplace_back(i, b.index);
       break;
+    case BufferKind::Slot:
+    case BufferKind::Tape:
+      slots_ = std::max(slots_, std::size_t{b.index} + 1);
+      list_slot(i, buffer_level(b, levels));
+      break;
     case BufferKind::Output:
       break;
     }
@@ -131,6 +221,16 @@ void Executable::list_buffers() {
     if (program_.buffers[u.buffer].kind == BufferKind::State) {
       in_place_.push_back(u.slot);
     }
+  }
+}
+
+void Executable::list_slot(std::uint32_t number, std::uint32_t level) {
+  if (program_.buffers[number].kind == BufferKind::Tape) {
+    tape_buffers_.push_back(number);
+  } else if (level == 0) {
+    throw Error(ErrorKind::Format, "malformed program: a slot whose size is known at once");
+  } else {
+    slot_buffers_[level - 1].push_back(number);
   }
 }
 
@@ -194,6 +294,10 @@ Frame *Executable::acquire() {
   for (const std::uint32_t number : constant_buffers_) {
     const std::size_t at = constant_places_[program_.buffers[number].index];
     frame->buffers[number] = static_cast<std::byte *>(constants_.data()) + at;
+  }
+  frame->tapes_ = std::vector<Tape>(slots_);
+  for (const std::uint32_t number : tape_buffers_) {
+    frame->buffers[number] = frame->tapes_[program_.buffers[number].index].raw();
   }
   return frame.release();
 }
@@ -283,6 +387,7 @@ void Executable::detach(Frame &frame, std::uint32_t slot) const {
 
 void Executable::run(Frame &frame, Poller &poller) const {
   place(frame);
+  frame.granted_ = frame.steps_left_ = first_grant;
   frame.cancel_.store(0, std::memory_order_relaxed);
   frame.trap_.code = 0;
   frame.committed_ = false;
@@ -350,10 +455,33 @@ void Executable::step(Frame &frame, std::size_t at) const {
     }
     return;
   }
+  case Opcode::Bind:
+    return bind(frame, at);
   case Opcode::Commit:
     return commit(frame);
   case Opcode::Jump:
     return;
+  }
+}
+
+/* What is as large as the dim says gets its room. */
+void Executable::bind(Frame &frame, std::size_t at) const {
+  const Instruction &i = program_.code[at];
+  const std::int64_t value = *static_cast<const std::int64_t *>(frame.buffers[i.buffers[0]]);
+  bind_dim(program_, i.to, value, frame.layout);
+  for (const std::uint32_t number : slot_buffers_[i.to - program_.inputs_dims()]) {
+    symc_tape &tape = *frame.tapes_[program_.buffers[number].index].raw();
+    const auto bytes = static_cast<std::int64_t>(frame.layout.buffer_bytes[number]);
+    if (tape.data == nullptr || tape.bytes < bytes) {
+      if (!grow(tape, 0, bytes)) {
+        throw Error(ErrorKind::Memory, "cannot allocate " + std::to_string(bytes) + " bytes");
+      }
+      ++frame.stats.allocations;
+    }
+    frame.buffers[number] = tape.data;
+  }
+  if (frame.layout.scratch != 0) {
+    frame.stats.allocations += frame.scratch_.reserve(frame.layout.scratch) ? 1 : 0;
   }
 }
 
@@ -376,7 +504,11 @@ void Executable::launch(Frame &frame, std::size_t at) const {
   }
   ++frame.stats.kernels;
   frame.stats.blocks += static_cast<std::uint64_t>(l.blocks);
-  const bool polls = frame.poller_->active() && !frame.committed_;
+  const bool polls =
+      frame.poller_->active() && !frame.committed_ && !program_.code[at].pauses;
+  if (program_.code[at].pauses) {
+    frame.paused_ = std::chrono::steady_clock::now();
+  }
   const bool stopped = polls && l.ns / l.blocks > too_long_to_poll_ns / l.grain
                            ? launch_watched(frame, at)
                            : launch_here(frame, at);
@@ -436,6 +568,9 @@ bool Executable::run_alone(const Region &r, std::int64_t ns, Poller &poller, sym
     const std::int32_t code = r.kernel(r.base, r.buffers, r.dims, begin, end);
     merge_status(first, chunk);
     chunk.code = 0;
+    if (code == SYMC_NO_MEMORY) {
+      throw Error(ErrorKind::Memory, "the rows of a loop need more memory than there is");
+    }
     if (code == SYMC_CANCELLED || poller.stop()) {
       return true;
     }

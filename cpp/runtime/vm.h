@@ -14,6 +14,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "error.h"
@@ -43,6 +44,25 @@ struct CallContext {
   Frame *frame;
 };
 
+/* Memory that grows while a loop runs, and is kept from call to call. */
+class Tape {
+public:
+  Tape() = default;
+  ~Tape() { free_aligned(raw_.data); }
+  Tape(const Tape &) = delete;
+  Tape &operator=(const Tape &) = delete;
+  Tape(Tape &&other) noexcept : raw_(std::exchange(other.raw_, {})) {}
+  Tape &operator=(Tape &&) = delete;
+
+  [[nodiscard]] symc_tape *raw() noexcept { return &raw_; }
+
+private:
+  symc_tape raw_{};
+};
+
+/* Makes room on a tape, keeping the first `used` bytes; false: no memory, nothing changed. */
+[[nodiscard]] bool grow(symc_tape &tape, std::int64_t used, std::int64_t bytes) noexcept;
+
 static_assert(sizeof(std::atomic<std::int32_t>) == sizeof(std::int32_t));
 
 class Frame {
@@ -58,12 +78,20 @@ private:
   friend class Executable;
   friend std::int32_t parallel_for(const symc_ctx *, symc_kernel, void *const *,
                                    const std::int64_t *, std::int64_t, std::int64_t);
+  friend std::int32_t pause_loop(const symc_ctx *);
+  friend std::int32_t grow_tape(const symc_ctx *, symc_tape *, std::int64_t, std::int64_t);
 
   [[nodiscard]] CallContext context(symc_status &status) noexcept;
+  [[nodiscard]] std::int32_t pause() noexcept;
 
   std::vector<void *> arguments_; /* of the kernel that runs */
   Memory arena_;
   Memory scratch_;
+  std::vector<Tape> tapes_;       /* by slot */
+  std::int64_t short_of_ = 0;     /* bytes that a tape could not have */
+  std::int64_t steps_left_ = 0;   /* that loops may run before they pause */
+  std::int64_t granted_ = 0;      /* at the last pause */
+  std::chrono::steady_clock::time_point paused_{};
   std::vector<std::unique_ptr<Memory>> detached_; /* copies of inputs; see detach */
   std::atomic<std::int32_t> cancel_{0};
   symc_status trap_{};
@@ -120,6 +148,7 @@ private:
   void load_constants(std::span<const std::byte> bytes);
   template <class Find> void resolve_kernels(Find find);
   void list_buffers();
+  void list_slot(std::uint32_t number, std::uint32_t level);
   void order_states();
   void place(Frame &frame) const;
   void place_states(Frame &frame) const;
@@ -133,6 +162,7 @@ private:
   [[nodiscard]] static bool shares(const Frame &frame, const Launch &launch);
   [[nodiscard]] static bool run_alone(const Region &region, std::int64_t ns, Poller &poller,
                                       symc_status &first);
+  void bind(Frame &frame, std::size_t at) const;
   void commit(Frame &frame) const;
   void raise_trap(const Frame &frame) const;
 
@@ -151,6 +181,9 @@ private:
   std::vector<std::pair<std::uint32_t, std::uint32_t>> input_buffers_; /* buffer, input */
   std::vector<std::uint32_t> arena_buffers_;
   std::vector<std::uint32_t> constant_buffers_;
+  std::vector<std::vector<std::uint32_t>> slot_buffers_; /* by level - 1 */
+  std::vector<std::uint32_t> tape_buffers_;
+  std::size_t slots_ = 0;
   std::vector<symc_kernel> kernels_; /* one per instruction; null for others */
   std::vector<std::size_t> constant_places_;
   Memory constants_;

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from symc.codegen_llvm.contract.spec import Size as Extent
-from symc.codegen_llvm.sizes import SizeEmitter
+from symc.codegen_llvm.sizes import LateSizes, SizeEmitter, needs
 from symc.codegen_llvm.text import FRAME, Emitter, Module, Reg
 from symc.ir.dims import Size
 
@@ -24,6 +24,12 @@ CTX_PARALLEL_FOR = 16
 CTX_CONTRACTIONS = 24
 CTX_SCRATCH = 32
 CTX_SCRATCH_BYTES = 40
+CTX_STEPS_LEFT = 48
+CTX_PAUSE = 56
+CTX_GROW = 64
+
+TAPE_DATA = 0
+TAPE_BYTES = 8
 
 STATUS_CODE = 0
 STATUS_NODE = 4
@@ -33,6 +39,7 @@ STATUS_VALUE = 24
 
 CANCELLED = 1  # what a kernel returns when it saw the cancel flag and left
 TRAPPED = 2  # what a kernel returns after it wrote the status record
+NO_MEMORY = 3  # what a kernel returns when a tape could not grow
 
 BEGIN = Reg("%begin", "i64")
 END = Reg("%end", "i64")
@@ -45,6 +52,7 @@ class KernelEmitter(Emitter):
         super().__init__(module)
         self.entry: list[str] = []
         self._sizes = SizeEmitter(self.at_entry, symbols)
+        self._late: dict[str, Reg] = {}
         self._buffers: dict[int, Reg] = {}
         self._result: Reg | None = None
         self._cancel: Reg | None = None
@@ -56,8 +64,19 @@ class KernelEmitter(Emitter):
         return Reg(name, type)
 
     def size(self, size: Size) -> Extent:
-        """The value of a size: an int, or a register of the entry block."""
+        """The value of a size: an int, or a register of the entry block; where it needs dims that
+        the kernel computes, a register that is made here."""
+        if self._late and needs(size, self._late):
+            return LateSizes(self.emit, self._sizes, self._late).value(size)
         return self._sizes.value(size)
+
+    def is_late(self, size: Size) -> bool:
+        """Whether a size needs dims that the kernel computes."""
+        return bool(self._late) and needs(size, self._late)
+
+    def bind(self, name: str, value: Reg) -> None:
+        """From here on the dim `name` is `value`."""
+        self._late[name] = value
 
     def buffer(self, number: int) -> Reg:
         """The pointer `buf[number]`."""

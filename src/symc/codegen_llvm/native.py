@@ -14,12 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from symc.codegen_llvm.abi import CANCELLED, CTX_PARALLEL_FOR, TRAPPED, KernelEmitter
+from symc.codegen_llvm.abi import CTX_PARALLEL_FOR, TRAPPED, KernelEmitter
 from symc.codegen_llvm.contract.size import as_reg
+from symc.codegen_llvm.pauses import data_of, reserve
+from symc.codegen_llvm.sizes import needs
 from symc.codegen_llvm.text import Reg
-from symc.ir.dims import Size, maximum, symbol
-from symc.ir.errors import CompileError, message
+from symc.ir.dims import Size, maximum, substitute, symbol
+from symc.ir.errors import CompileError, UnsupportedError, message
 from symc.ir.program import (
+    Bind,
     Buffer,
     BufferKind,
     Commit,
@@ -33,6 +36,7 @@ from symc.records import dataclass
 
 SHARED_NS: Final = 2_500  # a kernel of a step above this is offered to other threads
 CHUNK_NS: Final = 10_000_000  # the most that a thread takes at once
+GUESS: Final = 64  # steps of a loop, where nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Places:
     staged: Sequence[Reg]
     outputs: Sequence[Reg]
     arena: Reg | None
+    tapes: Sequence[Reg] = ()
 
 
 class Runner:
@@ -64,11 +69,31 @@ class Runner:
         return self._sizes[self._program.arena]
 
     @property
+    def tapes(self) -> int:
+        """How many tapes it needs."""
+        kinds = (BufferKind.SLOT, BufferKind.TAPE)
+        return max((b.index + 1 for b in self._program.buffers if b.kind in kinds), default=0)
+
+    @property
+    def endless(self) -> bool:
+        """Whether some kernel may run for any time."""
+        return any(kernel.endless for kernel in self._kernels())
+
+    @property
     def scratch(self) -> Size:
         """Bytes of thread scratch that its kernels need."""
         most: Size = 0
         for kernel in self._kernels():
             most = maximum(most, self._sizes[kernel.scratch])
+        if needs(most, self._computed):
+            raise UnsupportedError(
+                message(
+                    f"{self._program.name}: work on whole rows inside of a loop",
+                    got="rows as long as an inner loop ran",
+                    expected="rows of a size known before the loop",
+                    where=self._program.locations[0],
+                )
+            )
         return most
 
     @property
@@ -77,7 +102,12 @@ class Runner:
         total: Size = 0
         for kernel in self._kernels():
             total = total + self._sizes[kernel.cost] * self._sizes[kernel.blocks] + 160
-        return total
+        return substitute(total, dict.fromkeys(self._computed, GUESS))
+
+    @property
+    def _computed(self) -> tuple[str, ...]:
+        """The dims that the body finds out itself."""
+        return self._program.dims[len(self._program.dims) - self._program.computed :]
 
     def _kernels(self) -> list[Kernel]:
         return [step for step in self._program.code if isinstance(step, Kernel)]
@@ -101,6 +131,8 @@ class Runner:
                     self._copy(self._address(target, places), self._address(source, places), bytes)
                 case Commit():
                     pass
+                case Bind():
+                    self._bind(instruction, places)
                 case Jump():
                     raise CompileError(message("native loop", got="a jump in its body"))
 
@@ -119,6 +151,21 @@ class Runner:
                 return self._constant(buffer)
             case BufferKind.ARENA:
                 return self._temporary(number, buffer, places)
+            case BufferKind.SLOT:
+                return data_of(self._k, places.tapes[buffer.index])
+            case BufferKind.TAPE:
+                return places.tapes[buffer.index]
+
+    def _bind(self, bind: Bind, places: Places) -> None:
+        """A dim is known: what is as large as it says gets its room."""
+        k, name = self._k, self._program.dims[bind.dim]
+        value = k.emit("i64", f"load i64, {self._address(bind.buffer, places)}, align 8")
+        k.bind(name, value)
+        late = self._program.dims[bind.dim + 1 :]
+        for buffer in self._program.buffers:
+            size = self._sizes[buffer.bytes]
+            if buffer.kind is BufferKind.SLOT and needs(size, (name,)) and not needs(size, late):
+                reserve(k, places.tapes[buffer.index], as_reg(k.size(size)))
 
     def _temporary(self, number: int, buffer: Buffer, places: Places) -> Reg:
         assert places.arena is not None
@@ -147,6 +194,8 @@ class Runner:
             k.line(f"store {address}, {at}, align 8")
         dims = self._dim_room(number, kernel)
         blocks = as_reg(k.size(self._sizes[kernel.blocks]))
+        if any(k.is_late(self._sizes[entry]) for entry in kernel.dims):
+            self._store_dims(dims, kernel)
         status = self._launch(kernel, room, dims, blocks)
         self._settle(status, traps=kernel.traps)
 
@@ -156,11 +205,21 @@ class Runner:
             k = self._k
             room = k.slot(f"[{max(len(kernel.dims), 1)} x i64]")
             for i, entry in enumerate(kernel.dims):
+                if k.is_late(self._sizes[entry]):
+                    continue
                 value = as_reg(k.size(self._sizes[entry]))
                 at = k.at_entry("ptr", f"getelementptr i64, {room}, i64 {i}")
                 k.entry.append(f"  store {value}, {at}, align 8")
             self._dims[number] = room
         return self._dims[number]
+
+    def _store_dims(self, room: Reg, kernel: Kernel) -> None:
+        """The sizes of a kernel that are not known before."""
+        k = self._k
+        for i, entry in enumerate(kernel.dims):
+            if k.is_late(self._sizes[entry]):
+                at = k.emit("ptr", f"getelementptr i64, {room}, i64 {i}")
+                k.line(f"store {as_reg(k.size(self._sizes[entry]))}, {at}, align 8")
 
     def _launch(self, kernel: Kernel, room: Reg, dims: Reg, blocks: Reg) -> Reg:
         """Call a kernel: here, or with the help of other threads where that may pay."""
@@ -171,7 +230,8 @@ class Runner:
         if isinstance(total, int) and (count == 1 or total < SHARED_NS * 16):
             return k.emit("i32", here)
         work = as_reg(k.size(total))
-        large = k.at_entry("i1", f"icmp sgt {work}, {SHARED_NS * 16}")
+        test = k.emit if k.is_late(total) else k.at_entry
+        large = test("i1", f"icmp sgt {work}, {SHARED_NS * 16}")
         grain = as_reg(k.size(-maximum(1, CHUNK_NS * 16 // maximum(cost, 1))))
         share = k.context(CTX_PARALLEL_FOR)
         symbol = Reg(f"@{kernel.symbol}", "ptr")
@@ -183,11 +243,11 @@ class Runner:
         return k.either(large, shared, lambda: [k.emit("i32", here)])[0]
 
     def _settle(self, status: Reg, *, traps: bool) -> None:
-        """Leave when the call was cancelled; remember a trap."""
+        """Leave when the call was cancelled, or memory ran out; remember a trap."""
         k = self._k
         with k.when(k.emit("i1", f"icmp ne {status}, 0")):
-            with k.when(k.emit("i1", f"icmp eq {status}, {CANCELLED}")):
-                k.line(f"ret i32 {CANCELLED}")
+            with k.when(k.emit("i1", f"icmp ne {status}, {TRAPPED}")):
+                k.line(f"ret {status}")
                 k.open(k.new_label("after"))
             if traps:
                 k.line(f"store i32 {TRAPPED}, {k.trap_flag()}")

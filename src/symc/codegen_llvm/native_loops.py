@@ -3,8 +3,9 @@
 before: a `Control` and the programs of its entries.  after: its function in a module, and the one
 launch that calls it.
 
-Temporaries, in the order of `Launch.temporaries`: the arenas of the bodies, then a second buffer
-for each carry whose new value lies elsewhere.  The first buffer of a carry is that of the result.
+Behind the operands come the tapes of the bodies; then temporaries, in the order of
+`Launch.temporaries`: the arenas of the bodies, and a second buffer for each carry whose new value
+lies elsewhere.  The first buffer of a carry is that of the result.
 """
 
 from __future__ import annotations
@@ -16,22 +17,19 @@ from typing import Final
 from symc.codegen_llvm.abi import KernelEmitter
 from symc.codegen_llvm.contract.size import as_reg
 from symc.codegen_llvm.lanes import Lanes
-from symc.codegen_llvm.native import Places, Runner, advanced, copy
+from symc.codegen_llvm.native import GUESS, Places, Runner, advanced, copy
+from symc.codegen_llvm.pauses import Pauses, Rows
 from symc.codegen_llvm.registers import Elements, Registers, fits, work
 from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir import ops
 from symc.ir.dims import Size, maximum, size_product
 from symc.ir.launch import Launch
-from symc.ir.ops.loop_groups import Groups, groups
-from symc.ir.ops.while_loop import carries_of
+from symc.ir.ops.loop_groups import Groups, WhileGroups, groups, while_groups
 from symc.ir.program import Program
 from symc.ir.types import TensorType
 from symc.passes.plan import Control
 from symc.records import dataclass
 
-# What a loop without a length is taken to cost: long enough for the runtime to keep watch while it
-# runs, since it may never end.
-ENDLESS: Final = 16 * 100_000_000
 INSTRUCTION_COST: Final = 8
 STEP_COST: Final = 16 * 5  # of one step besides its kernels
 
@@ -46,10 +44,22 @@ class _Native:
     outline: frozenset[str]
     temporaries: list[Size] = field(default_factory=list)
 
+    @property
+    def tapes(self) -> int:
+        """How many tapes the bodies need."""
+        return sum(runner.tapes for runner in self.runners)
+
+    def tapes_of(self, runner: Runner) -> list[Reg]:
+        """The tapes of one body."""
+        start = len(self.control.operands)
+        start += sum(r.tapes for r in self.runners[: self.runners.index(runner)])
+        return [self.k.buffer(start + i) for i in range(runner.tapes)]
+
     def room(self, bytes: Size) -> Reg:
         """The address of a new temporary."""
         self.temporaries.append(bytes)
-        return self.k.buffer(len(self.control.operands) + len(self.temporaries) - 1)
+        first = len(self.control.operands) + self.tapes
+        return self.k.buffer(first + len(self.temporaries) - 1)
 
     def arena(self, runner: Runner) -> Reg | None:
         """Room for the temporaries of a body."""
@@ -92,7 +102,9 @@ def native_launch(
     scratch: Size = 0
     for runner in runners:
         scratch = maximum(scratch, runner.scratch)
-    numbers = range(len(control.operands) + len(made.temporaries))
+    numbers = range(len(control.operands) + made.tapes + len(made.temporaries))
+    loop = control.node.op is not ops.SWITCH
+    steps_unknown = control.node.op is ops.WHILE and while_groups(control.node).most is None
     return Launch(
         symbol,
         tuple(numbers),
@@ -102,6 +114,9 @@ def native_launch(
         scratch,
         tuple(made.temporaries),
         k.traps,
+        made.tapes,
+        pauses=loop,
+        endless=steps_unknown or any(runner.endless for runner in runners),
     )
 
 
@@ -180,8 +195,10 @@ def _scan(made: _Native) -> Size:
     xs = range(parts.consts + parts.carries, count)
     ys = range(count + parts.carries, len(control.operands))
     place = _rows_kept(made, parts)
+    pauses = Pauses(k)
+    tapes = made.tapes_of(runner)
     with k.loop(i64(0), length, i64(1), _started(carries)) as loop:
-        k.poll()
+        pauses.left(pauses.step(pauses.entered()))
         step = loop.index
         if parts.reverse:
             last = k.emit("i64", f"sub nsw i64 {length.name}, 1")
@@ -195,6 +212,7 @@ def _scan(made: _Native) -> Size:
                 [other for _, other in pairs],
                 [place(i, step) for i in ys],
                 arena,
+                tapes,
             )
         )
         loop.carry(*_following(pairs, swaps))
@@ -236,41 +254,114 @@ def _row_bytes(made: _Native, operand: int) -> Size:
     return size_product(type.shape[1:]) * type.dtype.itemsize
 
 
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What a while loop counts: its groups, the most steps, and the rows it writes."""
+
+    parts: WhileGroups
+    most: Reg | None
+    rows: Rows
+    ys: int
+
+
+def _steps(made: _Native) -> _Steps:
+    k, control = made.k, made.control
+    parts = while_groups(control.node)
+    first = len(control.node.operands) + parts.carries
+    ys = 0 if parts.rows is None else len(control.operands) - first - 1
+    most = None if parts.most is None else as_reg(k.size(parts.most))
+    numbers = range(first, first + ys)
+    sizes = [_row_bytes(made, i) for i in numbers]
+    return _Steps(parts, most, Rows(k, [k.buffer(i) for i in numbers], sizes), ys)
+
+
+class _WhileLoop:
+    """The frame of a while loop: `carried` registers, and behind them the number of the step and
+    the rows there is room for."""
+
+    def __init__(self, made: _Native, steps: _Steps, start: Sequence[Reg]) -> None:
+        self._k = k = made.k
+        self._steps = steps
+        self._made = made
+        self._start = [*start, i64(0), i64(0)]
+        self._head, self._body, self._done = (k.new_label(h) for h in ("head", "body", "done"))
+        self._before = k.block
+        k.jump(self._head)
+        k.open(self._head)
+        self._current = [Reg(k.fresh("c"), reg.type) for reg in self._start]
+        self._mark = len(k.lines)
+        self.carried = self._current[:-2]
+        self.number, self._room = self._current[-2:]
+        if steps.most is not None:
+            more = k.new_label("more")
+            test = k.emit("i1", f"icmp slt {self.number}, {steps.most.name}")
+            k.branch(test, more, self._done)
+            k.open(more)
+
+    def decide(self, going: Reg) -> None:
+        """Go on where the i1 `going` holds; what follows is a step."""
+        self._k.branch(going, self._body, self._done)
+        self._k.open(self._body)
+        self._room = self._steps.rows.room(self.number, self._room)
+
+    def again(self, following: Sequence[Reg]) -> None:
+        """The end of a step, and of the loop."""
+        k = self._k
+        more = k.emit("i64", f"add nsw {self.number}, 1")
+        last = k.block
+        k.jump(self._head)
+        rows = zip(self._current, self._start, [*following, more, self._room], strict=True)
+        before = self._before
+        k.lines[self._mark : self._mark] = [
+            f"  {c.name} = phi {c.type} [ {first.name}, %{before} ], [ {after.name}, %{last} ]"
+            for c, first, after in rows
+        ]
+        k.open(self._done)
+        if self._steps.parts.rows is not None:
+            place = k.buffer(len(self._made.control.operands) - 1)
+            k.line(f"store {self.number}, {place}, align 8")
+
+
 def _while(made: _Native) -> Size:
     k, control = made.k, made.control
     test, body = made.runners
-    node = control.node
-    count, kept = len(node.operands), len(node.operands) - carries_of(node)
+    steps = _steps(made)
+    parts = steps.parts
+    count, first = len(control.node.operands), parts.consts
     arenas = [made.arena(test), made.arena(body)]
-    carries = _carries(made, body, kept, count)
+    carries = _carries(made, body, first, count)
     swaps = body.swaps()
-    going = k.slot("i8")
-    consts = [k.buffer(i) for i in range(kept)]
-    start = _started(carries)
-    head, inside, done = (k.new_label(hint) for hint in ("head", "body", "done"))
-    before = k.block
-    k.jump(head)
-    k.open(head)
-    current = [Reg(k.fresh("c"), "ptr") for _ in start]
-    mark = len(k.lines)
-    pairs = _turned(current, swaps)
-    k.poll()
+    going, number = k.slot("i8"), k.slot("i64")
+    pauses = Pauses(k)
+    consts = [k.buffer(i) for i in range(first)]
+    xs = range(first + parts.carries, count)
+    loop = _WhileLoop(made, steps, _started(carries))
+    pairs = _turned(loop.carried, swaps)
+    pauses.left(pauses.step(pauses.entered()))
     values = [now for now, _ in pairs]
-    test.run(Places([*consts, *values], [], [], [going], arenas[0]))
+    test.run(Places([*consts, *values], [], [], [going], arenas[0], made.tapes_of(test)))
     found = k.emit("i8", f"load i8, {going}, align 1")
-    k.branch(k.emit("i1", f"icmp ne {found}, 0"), inside, done)
-    k.open(inside)
-    body.run(Places(consts, values, [other for _, other in pairs], [], arenas[1]))
-    after = _following(pairs, swaps)
-    last = k.block
-    k.jump(head)
-    k.lines[mark:mark] = [
-        f"  {c.name} = phi ptr [ {first.name}, %{before} ], [ {following.name}, %{last} ]"
-        for c, first, following in zip(current, start, after, strict=True)
-    ]
-    k.open(done)
+    loop.decide(k.emit("i1", f"icmp ne {found}, 0"))
+    k.line(f"store {loop.number}, {number}, align 8")
+    rows = [advanced(k, k.buffer(i), loop.number, made.row(i)) for i in xs]
+    body.run(
+        Places(
+            [*consts, *rows, number],
+            values,
+            [other for _, other in pairs],
+            [steps.rows.place(i, loop.number) for i in range(steps.ys)],
+            arenas[1],
+            made.tapes_of(body),
+        )
+    )
+    loop.again(_following(pairs, swaps))
     _settled(k, carries, pairs)
-    return ENDLESS
+    return _taken(parts) * (test.cost + body.cost + 2 * STEP_COST)
+
+
+def _taken(parts: WhileGroups) -> Size:
+    """How many steps a loop is taken to run."""
+    return GUESS if parts.most is None else parts.most
 
 
 # In registers.
@@ -302,8 +393,9 @@ def _scan_in_registers(made: _Native) -> Size:
     start = [scalars.reg(x) for x in _flat(starts)]
     ys = [result.type for result in body.results[parts.carries :]]
     place = _rows_kept(made, parts)
-    with k.loop(i64(0), length, i64(1), start) as loop:
-        k.poll()
+    pauses = Pauses(k)
+    with k.loop(i64(0), length, i64(1), [*start, pauses.entered()]) as loop:
+        left = pauses.step(loop.carried[-1])
         step = loop.index
         if parts.reverse:
             last = k.emit("i64", f"sub nsw i64 {length.name}, 1")
@@ -312,50 +404,49 @@ def _scan_in_registers(made: _Native) -> Size:
         for i, type in enumerate(xs):
             number = parts.consts + parts.carries + i
             rows.append(scalars.load(advanced(k, k.buffer(number), step, made.row(number)), type))
-        current = _unflat(scalars, carries, loop.carried)
+        current = _unflat(scalars, carries, loop.carried[:-1])
         counted = [scalars.wrapped(step, body.params[-1].type.dtype)]
         found = scalars.run(body, [*known, *current, *rows, counted])
         for i, (type, elements) in enumerate(zip(ys, found[parts.carries :], strict=True)):
             number = count + parts.carries + i
             scalars.store(place(number, step), type, elements)
-        loop.carry(*(scalars.reg(x) for x in _flat(found[: parts.carries])))
-    for i, elements in enumerate(_unflat(scalars, carries, loop.carried)):
+        loop.carry(*(scalars.reg(x) for x in _flat(found[: parts.carries])), left)
+    pauses.left(loop.carried[-1])
+    for i, elements in enumerate(_unflat(scalars, carries, loop.carried[:-1])):
         scalars.store(k.buffer(count + i), carries[i], elements)
     return parts.length * (STEP_COST + INSTRUCTION_COST * work(node.regions)) + STEP_COST
 
 
 def _while_in_registers(made: _Native) -> Size:
     k, control = made.k, made.control
-    node = control.node
-    test, body = node.regions
-    count, kept = len(node.operands), len(node.operands) - carries_of(node)
+    test, body = control.node.regions
+    steps = _steps(made)
+    parts = steps.parts
+    count = len(control.node.operands)
     scalars = Registers(k, made.outline)
-    types = [param.type for param in body.params]
-    known = [scalars.load(k.buffer(i), type) for i, type in enumerate(types[:kept])]
-    starts = [scalars.load(k.buffer(kept + i), type) for i, type in enumerate(types[kept:])]
+    consts, carries, xs = parts.split([x.type for x in body.params])
+    known = [scalars.load(k.buffer(i), type) for i, type in enumerate(consts)]
+    starts = [scalars.load(k.buffer(parts.consts + i), type) for i, type in enumerate(carries)]
+    pauses = Pauses(k)
     start = [scalars.reg(x) for x in _flat(starts)]
-    head, inside, done = (k.new_label(hint) for hint in ("head", "body", "done"))
-    before = k.block
-    k.jump(head)
-    k.open(head)
-    current = [Reg(k.fresh("c"), reg.type) for reg in start]
-    mark = len(k.lines)
-    k.poll()
-    values = _unflat(scalars, types[kept:], current)
+    loop = _WhileLoop(made, steps, [*start, pauses.entered()])
+    values = _unflat(scalars, carries, loop.carried[:-1])
+    left = pauses.step(loop.carried[-1])
     ((going,),) = scalars.run(test, [*known, *values])
-    k.branch(scalars.reg(going), inside, done)
-    k.open(inside)
-    following = [scalars.reg(x) for x in _flat(scalars.run(body, [*known, *values]))]
-    last = k.block
-    k.jump(head)
-    k.lines[mark:mark] = [
-        f"  {c.name} = phi {c.type} [ {first.name}, %{before} ], [ {after.name}, %{last} ]"
-        for c, first, after in zip(current, start, following, strict=True)
-    ]
-    k.open(done)
+    loop.decide(scalars.reg(going))
+    rows = []
+    for i, type in enumerate(xs, parts.consts + parts.carries):
+        place = advanced(k, k.buffer(i), loop.number, made.row(i))
+        rows.append(scalars.load(place, type))
+    counted = [[scalars.wrapped(loop.number, p.type.dtype)] for p in body.params[count:]]
+    found = scalars.run(body, [*known, *values, *rows, *counted])
+    for i, result in enumerate(body.results[parts.carries :]):
+        scalars.store(steps.rows.place(i, loop.number), result.type, found[parts.carries + i])
+    loop.again([*(scalars.reg(x) for x in _flat(found[: parts.carries])), left])
+    pauses.left(loop.carried[-1])
     for i, elements in enumerate(values):
-        scalars.store(k.buffer(count + i), types[kept + i], elements)
-    return ENDLESS
+        scalars.store(k.buffer(count + i), carries[i], elements)
+    return _taken(parts) * (2 * STEP_COST + INSTRUCTION_COST * work(control.node.regions))
 
 
 def _switch(made: _Native) -> Size:
@@ -374,7 +465,7 @@ def _switch(made: _Native) -> Size:
     cost: Size = STEP_COST
     for label, runner in zip(labels, made.runners, strict=True):
         k.open(label)
-        runner.run(Places(inputs, [], [], outputs, made.arena(runner)))
+        runner.run(Places(inputs, [], [], outputs, made.arena(runner), made.tapes_of(runner)))
         k.jump(done)
         cost = maximum(cost, runner.cost)
     k.open(done)

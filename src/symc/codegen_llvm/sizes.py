@@ -6,11 +6,11 @@ dividend over 1; the runtime refuses such sizes before the call).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from symc.codegen_llvm.contract.spec import Size as Extent
 from symc.codegen_llvm.text import Reg, i64
-from symc.ir.dims import Apply, Atom, Dim, Size, Symbol, lower_bound
+from symc.ir.dims import Apply, Atom, Dim, Size, Symbol, lower_bound, symbols
 
 Emit = Callable[[str, str], Reg]
 
@@ -114,3 +114,30 @@ class SizeEmitter:
             self._emit("i64", f"select i1 {down.name}, {lower}, {quotient}"),
             self._emit("i64", f"select i1 {down.name}, {raised}, {rest}"),
         )
+
+
+class LateSizes(SizeEmitter):
+    """Sizes that need dims which are computed in the kernel: made where they are asked for.
+
+    known: the registers of such dims.  All else is taken from `early`.
+    """
+
+    def __init__(self, emit: Emit, early: SizeEmitter, known: Mapping[str, Reg]) -> None:
+        super().__init__(emit, ())
+        self._early = early
+        self._known = known
+
+    def value(self, size: Size) -> Extent:
+        """An int where `size` is static, else a register."""
+        if isinstance(size, Dim) and not needs(size, self._known):
+            return self._early.value(size)
+        return super().value(size)
+
+    def _symbol(self, symbol: Symbol) -> Reg:
+        found = self._known.get(symbol.name)
+        return self._early._symbol(symbol) if found is None else found
+
+
+def needs(size: Size, names: Collection[str]) -> bool:
+    """Whether a size is over some of these dims."""
+    return isinstance(size, Dim) and any(s.name in names for s in symbols(size))

@@ -12,25 +12,29 @@ step returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from symc.frontend import constraints, emit, scope, trees
 from symc.frontend.carries import Carried, carried, settled
+from symc.frontend.choices import choice
 from symc.frontend.dims import as_size
 from symc.frontend.entering import require_function, transformed
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
 from symc.frontend.regions import Region, title_of, traced
 from symc.frontend.scan_parts import Steps, in_parts, remembered, truncation
+from symc.frontend.sequences import captured_first, pair_of, placed, sequences
 from symc.frontend.snapshots import Checkpoints, budget
 from symc.frontend.trees import Structure
+from symc.frontend.until import Stopped, refuse_beside, stopped_scan
 from symc.ir import dims, ops, term
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size
-from symc.ir.errors import DTypeError, MissingInputError, ShapeError, UnsupportedError, message
+from symc.ir.errors import DTypeError, MissingInputError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.ops.loop_groups import Operands, make_scan
 from symc.ir.ops.switch import joined
@@ -71,13 +75,19 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     `init`: the first carry, a tree of arrays.  `xs`: a tree of arrays that share their leading
     axis, or None: then `length`, which may be symbolic, is the number of steps and x is None.
     `reverse`: from the last step to the first; ys keep the order of xs.  ys are stacked along a new
-    leading axis.  Raises ShapeError or DTypeError when a step changes the type of the carry.
+    leading axis.  `until(carry)` gives one bool: the step that makes it true is the last, and ys
+    have as many rows as steps ran.  Raises ShapeError or DTypeError when a step changes the type of
+    the carry, UnsupportedError for `until` beside `reverse`, `truncate` or `checkpoint`.
     """
     require_function(step, "scan")
-    if until is not None:
-        raise _not_offered("scan: until")
     title = name or title_of(step)
     size = None if length is None else as_size(length, f"{title}: length")
+    if until is not None:
+        require_function(until, "scan: until")
+        refuse_beside(title, reverse=reverse, truncate=truncate, checkpoint=checkpoint)
+        how = Stopped(step, until, title, size)
+        stopped: tuple[Any, Any] = at_once_or_traced(partial(stopped_scan, how))(init, xs)
+        return stopped
     kept, every = remembered(step, checkpoint, title)
     last = truncation(truncate, title)
 
@@ -88,17 +98,13 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     def run(init: Any, xs: Any) -> tuple[Any, Any]:
         if every is None and last is None:
             return once(kept, init, xs, size)
-        seqs = _sequences(xs, size, title)
+        seqs = sequences(xs, size, title)
         whole = trees.unflatten(seqs.tree, [Expr(Operand(x)) for x in seqs.values])
         steps = Steps(once, kept, title, seqs.length, bool(reverse))
         return in_parts(steps, init, whole, last, every)
 
     found: tuple[Any, Any] = at_once_or_traced(run)(init, xs)
     return found
-
-
-def _not_offered(subject: str) -> UnsupportedError:
-    return UnsupportedError(message(subject, got="not offered yet", where=here()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,55 +116,8 @@ class _Steps:
     reverse: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Sequences:
-    """The leaves of `xs`, one step of each, and the number of steps."""
-
-    values: list[Value]
-    steps: list[Operand]
-    tree: Structure
-    length: Size
-
-
-def _sequences(xs: Any, length: Size | None, title: str) -> _Sequences:
-    leaves, tree = trees.flatten(xs)
-    found = [lift(leaf, f"{title}: xs").__symc_operand__() for leaf in leaves]
-    size = length
-    for x in found:
-        if not x.value.type.rank:
-            raise ShapeError(
-                message(f"{title}: xs", got=x.value.type, expected="a leading axis", where=here())
-            )
-        size = x.value.type.shape[0] if size is None else size
-    if size is None:
-        raise ShapeError(message(title, got="neither xs nor length", where=here()))
-    if isinstance(size, int) and size < 0:
-        raise ShapeError(message(f"{title}: length", got=size, expected=">= 0", where=here()))
-    values, steps = [], []
-    for x in found:
-        type = x.value.type
-        values.append(_of_length(x.value, size, title))
-        steps.append(Operand(Value(type.with_shape(type.shape[1:])), x.weak))
-    return _Sequences(values, steps, tree, size)
-
-
-def _of_length(x: Value, length: Size, title: str) -> Value:
-    """A sequence with exactly `length` rows; a constraint where that cannot be proved."""
-    own = x.type.shape[0]
-    equal = dims.prove_equal(own, length)
-    if equal is False:
-        raise ShapeError(
-            message(f"{title}: xs", got=f"{own} rows", expected=f"{length} rows", where=here())
-        )
-    if own == length:
-        return x
-    shape = (length, *x.type.shape[1:])
-    made = emit.value_of(ops.RESHAPE, (x,), {"shape": shape})
-    return constraints.attach(made, [constraints.must_equal(own, length, title)])
-
-
 def _scan(step: Callable[..., Any], init: Any, xs: Any, how: _Steps) -> tuple[Any, Any]:
-    seqs = _sequences(xs, how.length, how.title)
+    seqs = sequences(xs, how.length, how.title)
 
     def traced_with(carry: Carried) -> tuple[Region, Carried, Structure]:
         trees_seen: list[Structure] = []
@@ -167,16 +126,7 @@ def _scan(step: Callable[..., Any], init: Any, xs: Any, how: _Steps) -> tuple[An
             count = len(carry.operands)
             x = trees.unflatten(seqs.tree, own[count:-1])
             made = step(trees.unflatten(carry.tree, own[:count]), x, own[-1])
-            if not isinstance(made, tuple) or len(made) != 2:
-                raise DTypeError(
-                    message(
-                        f"{how.title}: what the step returned",
-                        got=type(made).__name__,
-                        expected="a pair (carry, y)",
-                        where=here(),
-                    )
-                )
-            after, y = made
+            after, y = pair_of(made, how.title)
             trees_seen.append(trees.flatten(y)[1])
             return carry.leaves(after), y
 
@@ -187,29 +137,14 @@ def _scan(step: Callable[..., Any], init: Any, xs: Any, how: _Steps) -> tuple[An
     carry = carried(init, f"{how.title}: init")
     region, carry, ys_tree = settled(carry, traced_with, how.title)
     count = len(carry.operands)
-    body, captured = _captured_first(region, count + len(seqs.steps) + 1)
+    body, captured = captured_first(region, count + len(seqs.steps) + 1)
     given = Operands(captured, carry.values, seqs.values)
     node = make_scan(ops.SCAN, body, given, seqs.length, how.reverse)
-    results = _placed(node, region)
+    results = placed(node, region)
     return (
         trees.unflatten(carry.tree, results[:count]),
         trees.unflatten(ys_tree, results[count:]),
     )
-
-
-def _captured_first(region: Region, own: int) -> tuple[Function, list[Value]]:
-    """The function with its captured params leading, and what they stand for."""
-    function = region.function
-    params = (*function.params[own:], *function.params[:own])
-    moved = Function(function.name, params, function.nodes, function.results, function.constraints)
-    return moved, region.operands[own:]
-
-
-def _placed(node: Node, region: Region) -> list[Expr]:
-    """The node's results as expressions; what the region assumes is assumed of them."""
-    for value in node.results:
-        constraints.attach(value, region.constraints)
-    return [Expr(Operand(value)) for value in node.results]
 
 
 def while_loop(
@@ -247,13 +182,13 @@ def _while(
     )
     _require_bool(test, title_of(cond))
     count = len(carry.operands)
-    parts = [_captured_first(region, count) for region in (test, step)]
+    parts = [captured_first(region, count) for region in (test, step)]
     regions, captured = joined(parts, count)
     operands = (*captured, *carry.values)
     node = _loop(operands, regions, count, memory, title)
     for value in node.results:
         constraints.attach(value, test.constraints)
-    return trees.unflatten(carry.tree, _placed(node, step)[:count])
+    return trees.unflatten(carry.tree, placed(node, step)[:count])
 
 
 def _loop(
@@ -342,7 +277,7 @@ def cond(
     """`true_fn(*operands)` where `pred` (one bool) holds, else `false_fn(*operands)`.
 
     Only the branch that is taken is evaluated, also in derivatives.  Both give the same tree,
-    shapes and dtypes.
+    shapes and dtypes; a Python number takes the dtype that stands in its place in the other.
     """
     for f in (true_fn, false_fn):
         require_function(f, "cond")
@@ -354,7 +289,7 @@ def cond(
                 message("cond: pred", got=chosen.value.type, expected="one bool", where=here())
             )
         number = emit.cast(chosen, I64, "cond: pred")
-        return _switch("cond", number, (false_fn, true_fn), operands)
+        return choice("cond", number, (false_fn, true_fn), operands)
 
     return at_once_or_traced(run)(pred, operands)
 
@@ -372,7 +307,7 @@ def switch(i: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> An
 
     def run(i: Any, operands: tuple[Any, ...]) -> Any:
         number = _number(i, "switch: i").__symc_operand__().value
-        return _switch("switch", number, chosen, operands)
+        return choice("switch", number, chosen, operands)
 
     return at_once_or_traced(run)(i, operands)
 
@@ -380,43 +315,7 @@ def switch(i: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> An
 def ifelse(pred: Any, a: Any, b: Any) -> Any:
     """`a` where `pred` (one bool) holds, else `b`: values of one type, chosen as a whole.
 
-    What only the value not taken needs is computed all the same; `cond` takes functions instead.
+    What only one of them needs is computed only when it is taken, wherever it was written: checks
+    included, and in derivatives too.
     """
     return cond(pred, lambda: a, lambda: b)
-
-
-def _switch(
-    title: str, number: Value, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]
-) -> Any:
-    leaves, tree = trees.flatten(operands)
-    given = [lift(leaf, f"{title}: operand").__symc_operand__() for leaf in leaves]
-    regions = [
-        traced(title_of(f), lambda own, f=f: f(*trees.unflatten(tree, own)), given)  # type: ignore[misc]
-        for f in branches
-    ]
-    first = regions[0]
-    for f, region in zip(branches[1:], regions[1:], strict=True):
-        same = [r.type for r in region.function.results] == [r.type for r in first.function.results]
-        if region.tree != first.tree or not same:
-            raise ShapeError(
-                message(
-                    f"{title}: the branches differ",
-                    got=f"{title_of(f)} gives {_described(region)}",
-                    expected=f"{_described(first)}, as {title_of(branches[0])} gives",
-                    where=here(),
-                )
-            )
-    parts = [_captured_first(region, len(given)) for region in regions]
-    made, captured = joined(parts, len(given))
-    values = (number, *captured, *(operand.value for operand in given))
-    node = apply(ops.SWITCH, values, {}, regions=made)
-    found = [c for region in regions for c in region.constraints]
-    for value in node.results:
-        constraints.attach(value, found)
-    shown = [Expr(Operand(value)) for value in node.results]
-    return trees.unflatten(first.tree, shown)
-
-
-def _described(region: Region) -> str:
-    types = ", ".join(str(result.type) for result in region.function.results)
-    return f"{region.tree} of {types}"

@@ -14,12 +14,13 @@ from symc.frontend import constraints
 from symc.frontend.emit import value_of
 from symc.frontend.trace import attr_symbols
 from symc.ir import dims, ops
+from symc.ir.binding import bound_by, fresh_dim, sourced
 from symc.ir.build import apply
-from symc.ir.core import Attr, Constraint, Node, Value, reachable
+from symc.ir.core import Attr, Constraint, Node, Value, nodes_so_far, reachable_whole
 from symc.ir.dims import Size, substitute, symbols
 from symc.ir.errors import ShapeError, message
 from symc.ir.locations import here
-from symc.ir.specialise import specialise
+from symc.ir.specialise import rebound
 from symc.ir.types import TensorType
 
 Sizes = Mapping[str, Size]
@@ -28,14 +29,19 @@ Sizes = Mapping[str, Size]
 def graft(results: Sequence[Value], replaced: Mapping[Value, Value], sizes: Sizes) -> list[Value]:
     """`results` over the substitutes in `replaced`, with named sizes as in `sizes`."""
     current = dict(replaced)
-    nodes, _ = reachable(results, stop=replaced)
+    sizes = dict(sizes)
+    nodes, _ = reachable_whole(results, stop=replaced)
     for node in nodes:
         if not _touched(node, current, sizes):
             continue
+        own = bound_by(node)
+        if own is not None:
+            sizes.setdefault(own.name, fresh_dim(nodes_so_far()))
         operands = [current.get(operand, operand) for operand in node.operands]
         attrs = {name: _attr(value, sizes) for name, value in node.attrs.items()}
-        regions = tuple(specialise(region, sizes) for region in node.regions)
+        regions = tuple(rebound(region, sizes) for region in node.regions)
         made = apply(node.op, operands, attrs, regions=regions, locations=node.locations)
+        sourced(made)
         for old, new in zip(node.results, made.results, strict=True):
             current[old] = new
             constraints.attach(new, _moved(constraints.of(old), sizes))

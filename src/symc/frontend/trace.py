@@ -14,7 +14,8 @@ import numpy as np
 
 from symc.frontend import constraints
 from symc.frontend.operand import CapturedValue, StateValue, VarValue
-from symc.ir.core import Attr, Function, Node, Value, reachable
+from symc.ir.binding import binders
+from symc.ir.core import Attr, Function, Node, Value, reachable_whole
 from symc.ir.dims import Dim, Symbol, symbols
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import MissingInputError, TracerError, message
@@ -68,7 +69,7 @@ def build(
     With `lift`, captured arrays become inputs after `inputs`, in `Traced.lifted`.
     """
     wanted = (*results, *(update.value for update in updates))
-    nodes, free = reachable(wanted, stop=inputs)
+    nodes, free = reachable_whole(wanted, stop=inputs)
     states: dict[Shared, None] = {}
     captured: list[CapturedValue] = []
     for value in free:
@@ -126,6 +127,7 @@ def _check_bound(name: str, params: Sequence[Value], nodes: Sequence[Node]) -> N
             found = symbols(size)
             if len(found) == 1 and str(size) == next(iter(found)).name:
                 bound |= found
+    bound.update(binders(nodes))
     for symbol, node in symbols_of(nodes).items():
         if symbol not in bound:
             raise _unbound(name, node, symbol.name)

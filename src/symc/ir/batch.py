@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from symc.ir.build import apply, placed_at
-from symc.ir.core import Function, Node, Value, reachable
-from symc.ir.dims import Size
+from symc.ir.core import Function, Node, Value, reachable, reachable_whole
+from symc.ir.dims import Size, Symbol
 from symc.ir.errors import UnsupportedError, message
 from symc.ir.ops.record import BatchContext
+from symc.ir.ragged import check_node, check_results, over_ragged
 from symc.ir.term import Term
 from symc.records import dataclass
 
@@ -42,21 +43,31 @@ def batched_values(
     `batches`: element value -> value with the batch axis, of `size`, at 0.  Values made before
     node number `since` depend on none of them and are not walked.
     """
-    nodes, _ = reachable(results, stop=batches, since=since)
-    return _swept(nodes, batches, size)
+    nodes, _ = reachable_whole(results, stop=batches, since=since)
+    ragged: dict[Symbol, Term] = {}
+    found = _swept(nodes, batches, size, ragged)
+    check_results((found.of(result)[0] for result in results), ragged)
+    return found
 
 
-def _swept(nodes: Sequence[Node], batches: Mapping[Value, Value], size: Size) -> Batched:
+def _swept(
+    nodes: Sequence[Node],
+    batches: Mapping[Value, Value],
+    size: Size,
+    ragged: dict[Symbol, Term],
+) -> Batched:
     found = Batched(dict(batches), set(batches))
-    context = BatchContext(size, _region(size))
+    context = BatchContext(size, _region(size), ragged)
     for node in nodes:
-        if not any(operand in found.now for operand in node.operands):
+        check_node(node, ragged)
+        apart = over_ragged(node, ragged)
+        if not apart and not any(operand in found.now for operand in node.operands):
             continue
         pairs = [found.of(operand) for operand in node.operands]
         operands = [Term(value) for value, _ in pairs]
         axes = [0 if whole else None for _, whole in pairs]
         with placed_at(node.locations):
-            made = _batch_node(node, operands, axes, context)
+            made = _batch_node(node, operands, axes, context, apart)
             for result, (term, axis) in zip(node.results, made, strict=True):
                 found.now[result] = (term if axis is None else term.move_axis(axis, 0)).value
                 if axis is not None:
@@ -65,10 +76,14 @@ def _swept(nodes: Sequence[Node], batches: Mapping[Value, Value], size: Size) ->
 
 
 def _batch_node(
-    node: Node, operands: Sequence[Term], axes: Sequence[int | None], context: BatchContext
+    node: Node,
+    operands: Sequence[Term],
+    axes: Sequence[int | None],
+    context: BatchContext,
+    apart: bool,
 ) -> Sequence[tuple[Term, int | None]]:
     op = node.op
-    if all(axis is None for axis in axes):
+    if not apart and all(axis is None for axis in axes):
         made = apply(op, [x.value for x in operands], node.attrs, regions=node.regions)
         return [(Term(result), None) for result in made.results]
     if op.batch_regions is not None:
@@ -96,7 +111,8 @@ def batch_function(
         for param, batched in zip(function.params, in_batched, strict=True)
     ]
     pairs = zip(function.params, params, strict=True)
-    found = _swept(function.nodes, {old: new for old, new in pairs if old is not new}, size)
+    changed = {old: new for old, new in pairs if old is not new}
+    found = _swept(function.nodes, changed, size, {})
     forced = out_batched if out_batched is not None else (False,) * len(function.results)
     results, marks = [], []
     for result, asked in zip(function.results, forced, strict=True):

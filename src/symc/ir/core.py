@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from symc.ir.binding import in_order, sources
 from symc.ir.dims import Size
 from symc.ir.locations import UNKNOWN, Location
 from symc.ir.types import Literal, TensorType
@@ -142,4 +143,21 @@ def reachable(
         elif value.node not in seen:
             seen.add(value.node)
             todo.extend(value.node.operands)
-    return sorted(seen, key=lambda node: node.serial), list(free)
+    return in_order(sorted(seen, key=lambda node: node.serial)), list(free)
+
+
+def reachable_whole(
+    results: Iterable[Value], stop: Iterable[Value] = (), since: int = 0
+) -> tuple[list[Node], list[Value]]:
+    """As `reachable`, with the nodes that bind the computed dims that nodes mention.
+
+    For free graphs only: in a function all nodes that bind are among its nodes.
+    """
+    wanted = list(results)
+    while True:
+        nodes, free = reachable(wanted, stop, since)
+        known = {*wanted, *free}
+        more = [value for value in sources(nodes) if value not in known]
+        if not more:
+            return nodes, free
+        wanted += more

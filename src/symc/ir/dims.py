@@ -21,12 +21,37 @@ from symc.ir.locations import here
 from symc.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
+class Source:
+    """Where a computed dim comes from: the value that binds it, once it is made."""
+
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Symbol:
-    """A named dim: bound by an input's axis, or (`computed`) by an i64 result of a node."""
+    """A named dim: bound by an input's axis, or (`computed`) by an i64 result of a node.
+
+    source: what first bound a computed dim, for graphs that mention it and read nothing of that;
+    no part of what the dim is.
+    """
 
     name: str
     computed: bool = False
+    source: Source | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Symbol)
+            and self.name == other.name
+            and self.computed == other.computed
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.computed))
+
+    def __repr__(self) -> str:
+        return f"Symbol({self.name!r}, computed={self.computed})"
 
     def __str__(self) -> str:
         return self.name
@@ -117,9 +142,9 @@ class Dim:
 Size = int | Dim
 
 
-def symbol(name: str, *, computed: bool = False) -> Dim:
+def symbol(name: str, *, computed: bool = False, source: Source | None = None) -> Dim:
     """The dim called `name`."""
-    return Dim(((((Symbol(name, computed), 1),), 1),))
+    return Dim(((((Symbol(name, computed, source), 1),), 1),))
 
 
 def _monomial_text(monomial: Monomial, factor: int) -> str:

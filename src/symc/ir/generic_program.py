@@ -15,6 +15,7 @@ from typing import assert_never
 
 from symc.ir.core import Attr
 from symc.ir.program import (
+    Bind,
     Buffer,
     Commit,
     Copy,
@@ -35,6 +36,10 @@ KERNEL = "symc.kernel"
 COPY = "symc.copy"
 JUMP = "symc.jump"
 COMMIT = "symc.commit"
+BIND = "symc.bind"
+
+
+FLAGS = ("pauses", "endless")  # of a kernel, where they hold
 
 
 def program_text(program: Program) -> str:
@@ -66,7 +71,7 @@ def _head(program: Program) -> dict[str, Attr]:
         "updates": program.updates,
         "arena": program.arena,
         "locations": program.locations,
-    }
+    } | ({"computed": program.computed} if program.computed else {})
 
 
 def _input(item: Input) -> Attr:
@@ -102,6 +107,7 @@ def _instruction(instruction: Instruction) -> str:
                 "node": instruction.node,
                 "traps": instruction.traps,
             }
+            attrs |= {name: True for name in FLAGS if getattr(instruction, name)}
             return _operation(KERNEL, instruction.buffers, attrs)
         case Copy():
             buffers = (instruction.target, instruction.source)
@@ -111,6 +117,9 @@ def _instruction(instruction: Instruction) -> str:
             return _operation(JUMP, unless, {"to": instruction.to})
         case Commit():
             return _operation(COMMIT, (), {})
+        case Bind():
+            place: dict[str, Attr] = {"dim": instruction.dim, "node": instruction.node}
+            return _operation(BIND, (instruction.buffer,), place)
         case _:
             assert_never(instruction)
 

@@ -19,13 +19,15 @@ class Launch:
 
     symbol: name in the object.
     operands: the kernel's `buf`, as operand numbers of the nest; number `len(nest.operands) + i` is
-    temporary i of the nest.
+    tape or temporary i of the nest.
     dims: names of the symbols whose values are the kernel's `dim`, in that order.
     blocks: number of parallel blocks.  cost: estimated nanoseconds of one block times 16.
     scratch: bytes of thread scratch that one call needs.
     temporaries: bytes of the temporary buffers that this launch adds to the nest's list; they are
     numbered over all launches of the nest in order, and live until its last launch.
+    tapes: how many tapes of its own it uses; they are numbered before the temporaries.
     traps: the kernel may write to the status record.
+    pauses: it is a loop that asks often whether to go on.  endless: it may run for any time.
     """
 
     symbol: str
@@ -36,6 +38,9 @@ class Launch:
     scratch: Size = 0
     temporaries: tuple[Size, ...] = ()
     traps: bool = False
+    tapes: int = 0
+    pauses: bool = False
+    endless: bool = False
 
 
 Launches = tuple[Launch, ...]

@@ -15,9 +15,20 @@ import numpy as np
 from symc.ir.attr_fields import Fields
 from symc.ir.attr_text import Reader
 from symc.ir.core import Attr
-from symc.ir.generic_program import BUFFER, BUFFER_TYPE, COMMIT, COPY, JUMP, KERNEL, PROGRAM
+from symc.ir.generic_program import (
+    BIND,
+    BUFFER,
+    BUFFER_TYPE,
+    COMMIT,
+    COPY,
+    FLAGS,
+    JUMP,
+    KERNEL,
+    PROGRAM,
+)
 from symc.ir.lexer import Token
 from symc.ir.program import (
+    Bind,
     Buffer,
     BufferKind,
     Commit,
@@ -137,6 +148,7 @@ class _Reading:
             arena=fields.reference("arena"),
             code=tuple(self.code),
             locations=fields.texts("locations"),
+            computed=fields.reference("computed") if "computed" in fields.attrs else 0,
         )
         fields.done()
         _check(program, fields)
@@ -155,6 +167,7 @@ def _instruction(fields: _Fields, name: str, operands: list[int]) -> Instruction
                 scratch=fields.reference("scratch"),
                 node=fields.reference("node"),
                 traps=fields.flag("traps"),
+                **{name: name in fields.attrs and fields.flag(name) for name in FLAGS},
             )
         case _, [target, source] if name == COPY:
             return Copy(target, source, fields.reference("node"))
@@ -164,6 +177,8 @@ def _instruction(fields: _Fields, name: str, operands: list[int]) -> Instruction
             return Jump(fields.reference("to"), unless)
         case _, [] if name == COMMIT:
             return Commit()
+        case _, [buffer] if name == BIND:
+            return Bind(fields.reference("dim"), buffer, fields.reference("node"))
         case _:
             return fields.refuse(f"unknown instruction {name[:40]!r}, or its operands")
 
@@ -300,5 +315,8 @@ def _check_code(program: Program, within: Within) -> None:
                 within([instruction.node], nodes, "location")
             case Jump():
                 within([instruction.to], len(program.code) + 1, "instruction")
+            case Bind():
+                within([instruction.node], nodes, "location")
+                within([instruction.dim], len(program.dims), "dim")
             case Commit():
                 pass

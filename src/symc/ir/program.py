@@ -6,7 +6,7 @@ time; nothing in it refers to Python objects.
 
 Invariants (checked by `cpp/runtime/program.cpp` at load):
 - a size expression refers only to entries before it; sizes are computed once at the start of a call
-  from the dims, with overflow checked;
+  from the dims, with overflow checked; those that need a computed dim when `Bind` gives it;
 - an arena buffer's [offset, offset + bytes) lies inside the arena and is 64-byte aligned;
 - two arena buffers whose lifetimes meet do not overlap;
 - instructions that can raise come before `Commit`; instructions that write a state buffer in place
@@ -101,6 +101,8 @@ class BufferKind(IntEnum):
     CONST = 3  # index: constant
     OUTPUT = 4  # index: position in `Program.outputs`; fresh memory at every call
     ARENA = 5  # index: unused; at `offset` in this call's arena
+    SLOT = 6  # index: slot; memory of its own, allocated when the computed dims are known
+    TAPE = 7  # index: slot; the same memory while it grows: what a kernel gets is a `symc_tape`
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class Kernel:
     `symbol`: name in the object.  `buffers`: buffer numbers, the kernel's `buf`.  `dims`: size
     entries, the kernel's `dim`.  `cost`: size entry, estimated nanoseconds of one block times 16,
     from which the VM takes the chunk size (never from the number of threads).  `scratch`: size
-    entry, bytes of per-thread scratch.  `node`: entry of `Program.locations`.
+    entry, bytes of per-thread scratch.  `node`: entry of `Program.locations`.  `pauses`: it asks
+    by itself, often, whether to go on.  `endless`: nobody knows how long it runs.
     """
 
     symbol: str
@@ -134,6 +137,8 @@ class Kernel:
     scratch: int
     node: int
     traps: bool = False
+    pauses: bool = False
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,19 @@ class Commit:
     """Raise what has trapped so far.  From here to the end nothing raises; Ctrl-C is deferred."""
 
 
-Instruction = Kernel | Copy | Jump | Commit
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Dim number `dim`, one of the computed ones, is what the i64 scalar in `buffer` says.
+
+    Sizes, constraints and slots that need it, and no later dim, follow.  Dims are bound in order.
+    """
+
+    dim: int
+    buffer: int
+    node: int = 0
+
+
+Instruction = Kernel | Copy | Jump | Commit | Bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +211,7 @@ class Program:
     arena: int
     code: tuple[Instruction, ...]
     locations: tuple[str, ...]
+    computed: int = 0  # how many of `dims`, the last ones, `Bind` sets
 
 
 _COMPUTED: Final[dict[SizeOp, Callable[[Size, Size], Size]]] = {

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from symc.ir.binding import bound_by, fresh_dim, has_binders, sourced
 from symc.ir.build import apply
-from symc.ir.core import Function, Locations, Node, Value, reachable
+from symc.ir.core import Function, Locations, Node, Value, nodes_so_far, reachable_whole
+from symc.ir.dims import Size
 from symc.ir.errors import OpContractError, message
 from symc.ir.locations import UNKNOWN
+from symc.ir.specialise import rebound, renamed
 
 MOST_LOCATIONS = 8
 NOTHING: Final[Mapping[Value, Value]] = MappingProxyType({})
@@ -47,13 +50,19 @@ def spliced(
 ) -> tuple[Value, ...]:
     """The results of a copy of the function's nodes that reads `operands` in place of its params.
 
-    Types are inferred anew; named dims keep their names (see `specialise`).  `instead`: results of
-    nodes -> what to read in their place; their nodes are not copied.
+    Types are inferred anew; named dims keep their names (see `specialise`), and what the function
+    binds becomes a dim of its own.  `instead`: results of nodes -> what to read in their place;
+    their nodes are not copied.
     """
-    if len(operands) != len(function.params):
-        raise OpContractError(
-            message(f"{function.name}: operands", got=len(operands), expected=len(function.params))
-        )
+    if has_binders(function):
+        return _spliced_anew(function, operands, instead)
+    return _spliced(function, operands, instead)
+
+
+def _spliced(
+    function: Function, operands: Sequence[Value], instead: Mapping[Value, Value]
+) -> tuple[Value, ...]:
+    _check_count(function, operands)
     values: dict[Value, Value] = dict(zip(function.params, operands, strict=True))
     values.update(instead)
     for node in function.nodes:
@@ -67,6 +76,39 @@ def spliced(
             locations=node.locations,
         )
         for old, new in zip(node.results, made.results, strict=True):
+            values.setdefault(old, new)
+    return tuple(values[result] for result in function.results)
+
+
+def _check_count(function: Function, operands: Sequence[Value]) -> None:
+    if len(operands) != len(function.params):
+        raise OpContractError(
+            message(f"{function.name}: operands", got=len(operands), expected=len(function.params))
+        )
+
+
+def _spliced_anew(
+    function: Function, operands: Sequence[Value], instead: Mapping[Value, Value]
+) -> tuple[Value, ...]:
+    """The same where dims are bound: other dims in place of those."""
+    _check_count(function, operands)
+    values: dict[Value, Value] = dict(zip(function.params, operands, strict=True))
+    values.update(instead)
+    dims: dict[str, Size] = {}
+    for node in function.nodes:
+        if all(result in instead for result in node.results):
+            continue
+        own = bound_by(node)
+        if own is not None and own.name not in dims:
+            dims[own.name] = fresh_dim(nodes_so_far())
+        made = apply(
+            node.op,
+            [values[x] for x in node.operands],
+            renamed(node.attrs, dims),
+            regions=tuple(rebound(region, dims) for region in node.regions),
+            locations=node.locations,
+        )
+        for old, new in zip(node.results, sourced(made).results, strict=True):
             values.setdefault(old, new)
     return tuple(values[result] for result in function.results)
 
@@ -86,7 +128,7 @@ def closed_over(
     Values made before node number `since`, and free ones, become params after `params`, in the
     order of the second result; constants among them are copied into the function.
     """
-    nodes, free = reachable(results, stop=params, since=since)
+    nodes, free = reachable_whole(results, stop=params, since=since)
     values: dict[Value, Value] = {}
     made: list[Node] = []
     captured = []

@@ -17,11 +17,13 @@ from dataclasses import field
 
 import numpy as np
 
+from symc.ir.binding import bound_in
 from symc.ir.core import Attr, Constraint, Function, Locations, Node, Value
-from symc.ir.dims import Dim
+from symc.ir.dims import Dim, symbol
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import UNKNOWN, Location
 from symc.ir.size_text import size_text
+from symc.ir.specialise import specialise
 from symc.ir.types import DTYPE_NAMES, Literal, TensorType, dtype_name
 from symc.records import dataclass
 
@@ -40,12 +42,19 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$.]*\Z")
 
 def print_function(function: Function, locations: bool = False) -> str:
     """The text of a function; with `locations`, each node's user lines."""
-    return "\n".join(Printer(locations=locations).function(function)) + "\n"
+    return "\n".join(Printer(locations=locations).function(_counted(function))) + "\n"
 
 
 def canonical_bytes(function: Function) -> bytes:
     """What identifies the function's meaning: its text without locations and names of params."""
-    return ("\n".join(Printer(names=False).function(function)) + "\n").encode()
+    return ("\n".join(Printer(names=False).function(_counted(function))) + "\n").encode()
+
+
+def _counted(function: Function) -> Function:
+    """The function with computed dims named by the order in which they are bound."""
+    bound = bound_in(function)
+    names = {s.name: symbol(f"rows.{i}", computed=True) for i, s in enumerate(bound)}
+    return specialise(function, names)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from symc.ir.program import (
+    Bind,
     BufferKind,
     Commit,
     Copy,
@@ -28,6 +29,9 @@ _SIGNS = {
     SizeOp.FLOORDIV: "//",
     SizeOp.MOD: "%",
 }
+
+
+FLAGS = ("traps", "pauses", "endless")
 
 
 def print_program(program: Program) -> str:
@@ -84,7 +88,7 @@ def _instruction(instruction: Instruction, sizes: list[str]) -> str:
         case Kernel():
             buffers = ", ".join(f"%{number}" for number in instruction.buffers)
             dims = ", ".join(sizes[entry] for entry in instruction.dims)
-            traps = " traps" if instruction.traps else ""
+            traps = "".join(f" {name}" for name in FLAGS if getattr(instruction, name))
             return (
                 f"kernel {instruction.symbol}({buffers}) [{dims}] "
                 f"blocks {sizes[instruction.blocks]} cost {sizes[instruction.cost]}"
@@ -97,5 +101,7 @@ def _instruction(instruction: Instruction, sizes: list[str]) -> str:
             return f"jump {instruction.to}{unless}"
         case Commit():
             return "commit"
+        case Bind():
+            return f"bind dim {instruction.dim} <- %{instruction.buffer}"
         case _:
             assert_never(instruction)

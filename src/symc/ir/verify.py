@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
+from symc.ir.binding import bound_by, has_computed
 from symc.ir.build import check_type, infer
 from symc.ir.core import Attr, Function, Node, Value
 from symc.ir.dims import Dim, Size, Symbol, symbols
@@ -29,7 +30,7 @@ def verify(function: Function) -> None:
     while todo:
         current, outer = todo.pop()
         known = outer | check.params(current)
-        check.nodes(current, known)
+        known = check.nodes(current, known)
         todo += [(region, known) for node in current.nodes for region in node.regions]
 
 
@@ -68,8 +69,8 @@ class _Check:
         except SymcError as error:
             self.refuse("impossible type", node, error)
 
-    def nodes(self, function: Function, known: frozenset[Symbol]) -> None:
-        """All nodes of one function, its results and its constraints."""
+    def nodes(self, function: Function, known: frozenset[Symbol]) -> frozenset[Symbol]:
+        """All nodes of one function, its results and its constraints; the dims known at its end."""
         defined = set(function.params)
         seen: set[Node] = set()
         for node in function.nodes:
@@ -79,6 +80,9 @@ class _Check:
             for operand in node.operands:
                 if operand not in defined:
                     self.refuse("an operand is not defined before its use", node, operand)
+            own = bound_by(node)
+            if own is not None:
+                known |= {own}
             self._node(node, known)
             for result in node.results:
                 self.define(result, function, node)
@@ -88,6 +92,7 @@ class _Check:
                 self.refuse("a result of the function is not defined", result.node, result)
         for constraint in function.constraints:
             self._sizes((constraint.left, constraint.right), known, None)
+        return known
 
     def _node(self, node: Node, known: frozenset[Symbol]) -> None:
         if OPS.get(node.op.name) is not node.op:
@@ -106,12 +111,16 @@ class _Check:
         if got != expected:
             self.refuse(f"the results should be {list(expected)}", node, list(got))
         self._sizes(_sizes_of(node.attrs.values()), known, node)
+        computed = (s for result in node.results for s in result.type.shape if has_computed(s))
+        self._sizes(computed, known, node)
 
     def _sizes(self, sizes: Iterable[Size], known: frozenset[Symbol], node: Node | None) -> None:
         for size in sizes:
-            unknown = [s for s in symbols(size) if s not in known and not s.computed]
+            unknown = [s for s in symbols(size) if s not in known]
             if unknown:
                 names = ", ".join(sorted(str(symbol) for symbol in unknown))
+                if any(symbol.computed for symbol in unknown):
+                    self.refuse(f"nothing binds dim {names} before", node, size)
                 self.refuse(f"no parameter has dim {names}", node, size)
 
 

@@ -23,6 +23,7 @@ from symc.ir.launch import Launches
 from symc.ir.locations import UNKNOWN
 from symc.ir.ops import attributes
 from symc.ir.program import (
+    Bind,
     Buffer,
     BufferKind,
     Commit,
@@ -37,6 +38,7 @@ from symc.ir.program import (
 from symc.ir.types import TensorType
 from symc.passes.buffers_arena import Request, place
 from symc.passes.buffers_sizes import SizeTable
+from symc.passes.buffers_slots import Slots, bound_name, computed_names, is_slotted, rows_of
 from symc.passes.buffers_storage import Home, Storage
 from symc.passes.plan import Plan, Step
 
@@ -59,8 +61,10 @@ class _Writer:
         self._plan = plan
         self._launches = launches
         self._params = plan.function.params
-        self._sizes = SizeTable((param.type for param in self._params), names)
+        types = (param.type for param in self._params)
+        self._sizes = SizeTable(types, names, computed_names(plan))
         self._storage = Storage(plan)
+        self._slots = Slots(plan, launches, self._storage, self._sizes)
         self._buffers: list[Buffer] = []
         self._number: dict[Home, int] = {}
         self._constants: list[np.ndarray] = list(entry.constants)
@@ -70,6 +74,7 @@ class _Writer:
         self._offsets: dict[Home, Size] = {}
         self._arena: Size = 0
         self._temporaries: list[list[int]] = []
+        self._tapes: dict[int, int] = {}
 
     def program(self) -> Program:
         """The finished program."""
@@ -91,12 +96,23 @@ class _Writer:
     def _buffer(self, home: Home, type: TensorType) -> int:
         """The number of the buffer at `home`."""
         if home not in self._number:
-            self._number[home] = len(self._buffers)
-            offset = self._sizes(self._offsets[home]) if home.kind is BufferKind.ARENA else -1
+            kind, index, offset = home.kind, home.index, -1
+            if is_slotted(home, self._sizes.is_late(type.bytes, *type.shape)):
+                kind, index = BufferKind.SLOT, self._slots.of(home)
+            elif kind is BufferKind.ARENA:
+                index, offset = 0, self._sizes(self._offsets[home])
             shape, size = self._sizes.shape(type.shape), self._sizes(type.bytes)
-            index = 0 if home.kind is BufferKind.ARENA else home.index
-            self._buffers.append(Buffer(home.kind, index, type.dtype, shape, size, offset))
+            self._number[home] = len(self._buffers)
+            self._buffers.append(Buffer(kind, index, type.dtype, shape, size, offset))
         return self._number[home]
+
+    def _tape(self, slot: int) -> int:
+        """The buffer through which a kernel makes a slot grow."""
+        if slot not in self._tapes:
+            byte, empty = np.dtype(np.bool_), self._sizes(0)
+            self._tapes[slot] = len(self._buffers)
+            self._buffers.append(Buffer(BufferKind.TAPE, slot, byte, (empty,), empty))
+        return self._tapes[slot]
 
     def _of(self, value: Value) -> int:
         """The buffer that holds `value`."""
@@ -121,17 +137,34 @@ class _Writer:
 
     def _place_temporaries(self) -> None:
         """Offsets of all arena buffers and of the launches' own temporaries."""
-        homes = self._storage.lifetimes()
-        requests = [Request(type.bytes, first, last) for type, first, last in homes.values()]
+        late = self._sizes.is_late
+        homes = {
+            home: Request(type.bytes, first, last)
+            for home, (type, first, last) in self._storage.lifetimes().items()
+            if not late(type.bytes)
+        }
+        requests = [*homes.values()]
         for i, launches in enumerate(self._launches):
             sizes = [size for launch in launches for size in launch.temporaries]
-            requests += [Request(size, i, i) for size in sizes]
+            requests += [Request(size, i, i) for size in sizes if not late(size)]
         offsets, self._arena = place(requests)
         self._offsets = dict(zip(homes, offsets, strict=False))
         rest = iter(offsets[len(homes) :])
-        for launches in self._launches:
+        for i, launches in enumerate(self._launches):
             sizes = [size for launch in launches for size in launch.temporaries]
-            self._temporaries.append([self._temporary(size, next(rest)) for size in sizes])
+            slots = iter(self._slots.temporaries[i] if self._slots.temporaries else ())
+            made = [
+                self._late_temporary(size, next(slots))
+                if late(size)
+                else self._temporary(size, next(rest))
+                for size in sizes
+            ]
+            self._temporaries.append([*map(self._tape, self._slots.tapes[i]), *made])
+
+    def _late_temporary(self, size: Size, slot: int) -> int:
+        entry = self._sizes(size)
+        self._buffers.append(Buffer(BufferKind.SLOT, slot, np.dtype(np.bool_), (entry,), entry))
+        return len(self._buffers) - 1
 
     def _temporary(self, size: Size, offset: Size) -> int:
         entry = self._sizes(size)
@@ -144,6 +177,7 @@ class _Writer:
     # Instructions.
     def _kernels(self, number: int, step: Step) -> Iterable[Instruction]:
         values = step.values
+        rows = rows_of(step)
         node = self._node(step.nest.locations)
         for launch in self._launches[number]:
             buffers = []
@@ -153,7 +187,7 @@ class _Writer:
                     continue
                 value = values[operand]
                 assert value is not None, "scratch is not a kernel argument"
-                buffers.append(self._of(value))
+                buffers.append(self._rows(value) if operand in rows else self._of(value))
             yield Kernel(
                 launch.symbol,
                 tuple(buffers),
@@ -163,7 +197,20 @@ class _Writer:
                 self._sizes(launch.scratch),
                 node,
                 launch.traps,
+                launch.pauses,
+                launch.endless,
             )
+        name = bound_name(step)
+        if name is not None:
+            assert values[-1] is not None
+            yield Bind(self._sizes.number(name), self._of(values[-1]), node)
+
+    def _rows(self, value: Value) -> int:
+        """The tape of rows that a loop writes; the rows have a buffer of their own besides."""
+        home = self._storage.home(self._plan.root(value))
+        assert home is not None
+        self._of(value)
+        return self._tape(self._slots.of(home))
 
     def _before(self, step: Step) -> Iterable[Instruction]:
         """A buffer that a step writes into must first hold the old value."""
@@ -237,4 +284,5 @@ class _Writer:
             arena,
             tuple(code),
             tuple(self._locations),
+            len(self._sizes.computed),
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from functools import lru_cache
+from heapq import heappop, heappush
 from typing import Final
 
 from symc.ir.dims import Size, prove_le
@@ -108,6 +109,20 @@ class _Slots:
 
     def give(self, slot: int) -> None:
         self._free.append(slot)
+
+
+def slots(requests: Sequence[Request]) -> list[int]:
+    """A slot for each request whose size is not known when a call starts: slots are memory of their
+    own, and serve requests of one size one after another."""
+    found = _Slots()
+    numbers = [0] * len(requests)
+    ending: list[tuple[int, int]] = []
+    for i in sorted(range(len(requests)), key=lambda i: requests[i].first):
+        while ending and ending[0][0] < requests[i].first:
+            found.give(numbers[heappop(ending)[1]])
+        numbers[i] = found.take(requests[i].bytes)
+        heappush(ending, (requests[i].last, i))
+    return numbers
 
 
 def place(requests: Sequence[Request]) -> tuple[list[Size], Size]:

@@ -5,7 +5,7 @@ Invariants: an entry refers only to entries before it; equal sizes have one entr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from symc.ir.dims import Apply, Atom, Dim, Size, Symbol, symbols
 from symc.ir.errors import CompileError, message
@@ -21,11 +21,22 @@ _APPLY = {
 
 
 class SizeTable:
-    """Entries in the making; `dims` are the names of the program's dims in order."""
+    """Entries in the making; `dims` are the names of the program's dims in order.
 
-    def __init__(self, types: Iterable[TensorType], more: Iterable[str] = ()) -> None:
+    `more`: dims that are known besides those of the types.  `computed`: those that the program
+    computes, in this order.
+    """
+
+    def __init__(
+        self,
+        types: Iterable[TensorType],
+        more: Iterable[str] = (),
+        computed: Sequence[str] = (),
+    ) -> None:
         names = (s.name for type in types for size in type.shape for s in ordered(size))
-        self.dims = tuple(dict.fromkeys((*names, *more)))
+        known = tuple(name for name in dict.fromkeys((*names, *more)) if name not in computed)
+        self.dims = (*known, *computed)
+        self.computed = tuple(computed)
         self._dim = {name: i for i, name in enumerate(self.dims)}
         self._entries: dict[SizeExpr, int] = {}
         self._sizes: dict[Size, int] = {}
@@ -43,6 +54,16 @@ class SizeTable:
     def shape(self, shape: Iterable[Size]) -> tuple[int, ...]:
         """The entries of a shape."""
         return tuple(self(size) for size in shape)
+
+    def is_late(self, *sizes: Size) -> bool:
+        """Whether some size is known only when the program has computed it."""
+        return bool(self.computed) and any(
+            symbol.name in self.computed for size in sizes for symbol in symbols(size)
+        )
+
+    def number(self, name: str) -> int:
+        """The number of a dim."""
+        return self._dim[name]
 
     def dim(self, name: str) -> int:
         """The entry of a named dim."""

@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from symc.ir.binding import bound_by, mentioned_by
 from symc.ir.core import Function, Node
+from symc.ir.dims import Symbol, symbols
 from symc.ir.ops.record import Kind
 from symc.passes.fuse_anchor import contract, join_rows, place_pieces, place_scatter
-from symc.passes.fuse_group import Shape, Store, in_order
+from symc.passes.fuse_group import Group, Shape, Store, in_order
 from symc.passes.fuse_index import compose
 from symc.passes.fuse_merge import merged
 from symc.passes.fuse_partition import Fusion, Partition, Use, is_alias, kind_of, view_map
@@ -97,6 +99,9 @@ def _control(p: Partition, node: Node) -> None:
     """A loop or a choice is a kernel of its own; its results lie in memory, read or not."""
     group = p.new_group(Shape.CONTROL, [], node)
     group.effect = node
+    own = bound_by(node)
+    if own is not None:
+        group.precede([g for g in p.living() if g is not group and _mentions(p, g, own)])
     for value in node.results:
         inline, buffered = p.split(value)
         readers = [*buffered, *(use for uses in inline.values() for use in uses)]
@@ -104,6 +109,17 @@ def _control(p: Partition, node: Node) -> None:
         p.precede(group, readers)
     for operand in node.operands:
         p.use(operand, Use(group))
+
+
+def _mentions(p: Partition, group: Group, dim: Symbol) -> bool:
+    """Whether a group runs only when a computed dim is known."""
+    if any(dim in symbols(p.axes.sizes[axis]) for axis in group.axes):
+        return True
+    nodes = group.members if group.effect is None else {*group.members, group.effect}
+    return any(
+        dim in mentioned_by(node) or any(dim in x.type.symbols() for x in node.operands)
+        for node in nodes
+    )
 
 
 _VISIT: Final[dict[Kind, Callable[[Partition, Node], None]]] = {

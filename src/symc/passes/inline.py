@@ -15,6 +15,7 @@ from collections.abc import Callable
 from symc.ir.core import Function, Node, Value
 from symc.ir.ops.record import Op
 from symc.ir.options import Options
+from symc.ir.specialise import rebound
 
 
 def run(function: Function, options: Options) -> Function:
@@ -45,6 +46,7 @@ def _without(function: Function, gone: Callable[[Op], bool]) -> Function:
             )
         elif gone(item.op):
             body = item.regions[0] if item.op.expand is None else item.op.expand(item, read)
+            body = rebound(body, {})
             read |= _read(body)
             actual = [replaced.get(operand, operand) for operand in item.operands]
             replaced.update(zip(body.params, actual, strict=True))

@@ -15,7 +15,7 @@ from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.dims import Size
 from symc.ir.moves import Move, place
 from symc.ir.ops.loop_groups import Operands, groups, make_scan
-from symc.ir.ops.scan_modes import cloned
+from symc.ir.ops.regions import cloned
 from symc.records import dataclass
 
 

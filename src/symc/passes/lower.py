@@ -10,8 +10,10 @@ over `nest.symbols`, which are sorted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from symc.ir.affine import IndexMap
+from symc.ir.binding import bound_by
 from symc.ir.core import Locations, Node, Value
 from symc.ir.dims import Size, symbols
 from symc.ir.entry import Entry
@@ -29,15 +31,32 @@ from symc.passes.fuse_partition import Fusion
 from symc.passes.lower_body import Body, BodyBuilder, Places, folded, gathered_axes, is_along
 from symc.passes.lower_control import Build
 from symc.passes.lower_stages import Item, Rows, StagePlan
-from symc.passes.plan import Plan, Step
+from symc.passes.plan import Control, Plan, Step
 
 MANY_LOCATIONS = 8
 
 
 def run(entry: Entry, fusion: Fusion, build: Build) -> Plan:
     """One step per group of `fusion`, in order; `build` plans the bodies of loops."""
-    steps = tuple(_step(fusion, group, f"k{i}", build) for i, group in enumerate(fusion.groups))
-    return Plan(entry, steps, fusion.aliases, {})
+    steps = [_step(fusion, group, f"k{i}", build) for i, group in enumerate(fusion.groups)]
+    return Plan(entry, _after_sizes(steps), fusion.aliases, {})
+
+
+def _after_sizes(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Steps that need a size which another finds out wait for that."""
+    found = {
+        own.name: step.values[-1]
+        for step in reversed(steps)
+        if isinstance(step.nest, Control) and (own := bound_by(step.nest.node)) is not None
+    }
+    if not found:
+        return tuple(steps)
+    made = []
+    for step in steps:
+        wanted = [found[name] for name in step.nest.symbols if name in found]
+        waits = [value for value in wanted if value is not None and value not in step.values]
+        made.append(replace(step, waits=(*step.waits, *waits)) if waits else step)
+    return tuple(made)
 
 
 def _step(fusion: Fusion, group: Group, name: str, build: Build) -> Step:
@@ -266,7 +285,8 @@ class _Lowering:
         return self._sizes(outer), (stage,)
 
     def _locations(self) -> Locations:
-        nodes = sorted(self._group.members, key=self._fusion.number.__getitem__)
+        members = {*self._group.members, *filter(None, (self._group.effect,))}
+        nodes = sorted(members, key=self._fusion.number.__getitem__)
         found = dict.fromkeys(location for node in nodes for location in node.locations)
         known = [location for location in found if location != UNKNOWN]
         return tuple(known[:MANY_LOCATIONS]) or (UNKNOWN,)

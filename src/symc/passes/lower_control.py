@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from symc.ir import ops
+from symc.ir.binding import bound_by
 from symc.ir.core import Attr, Function, Locations, Node, Value
 from symc.ir.dims import Dim, symbols
 from symc.ir.entry import Entry, InputInfo
 from symc.ir.errors import CompileError, message
 from symc.ir.locations import UNKNOWN
 from symc.ir.nest import Operand
-from symc.ir.ops.loop_groups import groups
-from symc.ir.ops.while_loop import carries_of
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.passes.plan import Control, Plan, Step
 
 MANY_LOCATIONS = 8
@@ -50,8 +50,7 @@ def _entries(node: Node) -> tuple[Entry, ...]:
     if node.op is ops.SCAN:
         return (_scan_body(node),)
     if node.op is ops.WHILE:
-        condition, body = node.regions
-        return (_plain(condition), _while_body(node, body))
+        return (_plain(node.regions[0]), _while_body(node))
     if node.op is ops.SWITCH:
         return tuple(_plain(branch) for branch in node.regions)
     raise CompileError(
@@ -76,9 +75,14 @@ def _scan_body(node: Node) -> Entry:
     return _stateful(body, [*consts, *xs, body.params[-1]], carries, results)
 
 
-def _while_body(node: Node, body: Function) -> Entry:
-    first = len(body.params) - carries_of(node)
-    return _stateful(body, body.params[:first], body.params[first:], body.results)
+def _while_body(node: Node) -> Entry:
+    """As for a scan; the number is there if the body takes it."""
+    body = node.regions[1]
+    parts = while_groups(node)
+    consts, carries, xs = parts.split(body.params)
+    number = body.params[len(node.operands) :]
+    results = (*body.results[parts.carries :], *body.results[: parts.carries])
+    return _stateful(body, [*consts, *xs, *number], carries, results)
 
 
 def _stateful(
@@ -107,15 +111,19 @@ def _traps(node: Node) -> bool:
 
 
 def _names(node: Node) -> set[str]:
-    """The names of all sizes that the node and its regions read."""
+    """The names of all sizes that the node and its regions read and do not find out."""
     found: set[str] = set()
+    own: set[str] = set()
     for inner in _nodes(node):
+        bound = bound_by(inner)
+        if bound is not None:
+            own.add(bound.name)
         values = (*inner.operands, *inner.results)
         params = [param for region in inner.regions for param in region.params]
         for value in (*values, *params):
             found |= {symbol.name for symbol in value.type.symbols()}
         found |= _attr_names(inner.attrs.values())
-    return found
+    return found - own
 
 
 def _attr_names(attrs: Iterable[Attr]) -> set[str]:

@@ -45,11 +45,17 @@ class Control:
             parts = groups(self.node)
             first, carries = parts.consts, parts.carries
         elif self.node.op is ops.WHILE:
-            whole = while_groups(self.node)
-            first, carries = whole.consts, whole.carries
+            steps = while_groups(self.node)
+            first, carries = steps.consts, steps.carries
         else:
             return []
         return [(first + i, count + i) for i in range(carries)]
+
+    def rows(self) -> tuple[Value, ...]:
+        """The results that have as many rows as steps ran."""
+        if self.node.op is not ops.WHILE:
+            return ()
+        return self.node.results[while_groups(self.node).carries : -1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from symc.ir.errors import UnsupportedError, message
 from symc.ir.program import (
+    Bind,
     Buffer,
     BufferKind,
     Commit,
@@ -32,8 +33,8 @@ from symc.ir.program import (
 )
 
 MAGIC = b"SYMCPROG"
-VERSION = 1
-ABI_VERSION = 1
+VERSION = 2
+ABI_VERSION = 2
 NONE = 0xFFFFFFFF
 
 DTYPES = (
@@ -55,7 +56,7 @@ DTYPES = (
 )
 DTYPE_CODES = {name: code for code, name in enumerate(DTYPES)}
 
-OPCODES: dict[type[Instruction], int] = {Kernel: 0, Copy: 1, Jump: 2, Commit: 3}
+OPCODES: dict[type[Instruction], int] = {Kernel: 0, Copy: 1, Jump: 2, Commit: 3, Bind: 4}
 
 
 class _Writer:
@@ -99,6 +100,7 @@ def encode(program: Program) -> bytes:
     out.u32(len(program.dims))
     for dim in program.dims:
         out.string(dim)
+    out.u32(program.computed)
     _sizes(out, program)
     _signature(out, program)
     out.u32(len(program.constants))
@@ -200,6 +202,10 @@ def _instruction(out: _Writer, instruction: Instruction) -> None:
             out.u32(NONE if unless < 0 else unless)
         case Commit():
             pass
+        case Bind(dim, buffer, node):
+            out.u32(dim)
+            out.u32(buffer)
+            out.u32(node)
         case _:
             assert_never(instruction)
 
@@ -212,4 +218,4 @@ def _kernel(out: _Writer, kernel: Kernel) -> None:
     out.u32(kernel.cost)
     out.u32(kernel.scratch)
     out.u32(kernel.node)
-    out.u8(kernel.traps)
+    out.u8(kernel.traps | kernel.pauses << 1 | kernel.endless << 2)

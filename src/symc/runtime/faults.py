@@ -48,10 +48,22 @@ def trap(record: _Record, program: str, locations: Sequence[str] | None) -> Symc
     return error(message(f"{program}: {subject}", got=got, where=where, advice=advice))
 
 
-def failure(name: str, text: str, program: str) -> SymcError:
-    """The error of class `name` for what the runtime says of a call of `program` ("": of none)."""
+def failure(
+    name: str,
+    text: str,
+    program: str,
+    node: int = 0,
+    locations: Sequence[str] | None = None,
+) -> SymcError:
+    """The error of class `name` for what the runtime says of a call of `program` ("": of none).
+
+    `node`: the operation that it is about, 0 when that is not known.
+    """
     kind: type[SymcError] = getattr(errors, name)
-    return kind(message(f"{program}: {text}" if program else text, where=here()))
+    where: object = here()
+    if locations is not None and 0 < node < len(locations):
+        where = locations[node]
+    return kind(message(f"{program}: {text}" if program else text, where=where))
 
 
 def _offender(kind: Trap, value: int) -> str:

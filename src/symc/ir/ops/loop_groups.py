@@ -1,12 +1,13 @@
-"""The operand groups of a scan: `consts | carries | xs`, and how it runs."""
+"""The operand groups of loops: `consts | carries | xs`, and how they run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeVar
 
+from symc.ir.binding import fresh_dim, plain_computed, sourced
 from symc.ir.build import apply
-from symc.ir.core import Attr, Attrs, Function, Node, Value
+from symc.ir.core import Attr, Attrs, Function, Node, Value, nodes_so_far
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DomainError, message
 from symc.ir.ops import attributes
@@ -113,3 +114,69 @@ def make_scan(op: Op, body: Function, given: Operands, length: Size, reverse: bo
 def stacked_type(type: TensorType, length: Size) -> TensorType:
     """The type of `length` values of `type` along a new leading axis."""
     return type.with_shape((length, *type.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class WhileGroups:
+    """The same of a `while`.
+
+    most: the largest number of steps, or None; xs have that many rows.  rows: the dim that the loop
+    binds, or None: then it gives neither ys nor how many steps it ran.
+    """
+
+    consts: int
+    carries: int
+    xs: int
+    most: Size | None
+    rows: Dim | None
+
+    def split(self, row: Sequence[T]) -> tuple[list[T], list[T], list[T]]:
+        """A row per operand (or per param of the body) as its three groups."""
+        first, second = self.consts, self.consts + self.carries
+        return list(row[:first]), list(row[first:second]), list(row[second : second + self.xs])
+
+    def attrs(self) -> dict[str, Attr]:
+        """The attributes of the node."""
+        found: dict[str, Attr] = {"carries": self.carries, "xs": self.xs}
+        if self.most is not None:
+            found["most"] = self.most
+        if self.rows is not None:
+            found["rows"] = self.rows
+        return found
+
+
+def while_groups(node: Node) -> WhileGroups:
+    """The groups of a while node."""
+    return read_while(len(node.operands), node.attrs)
+
+
+def read_while(operands: int, attrs: Attrs) -> WhileGroups:
+    """The groups of a while of so many operands; DomainError when the attributes do not fit."""
+    carries, xs = attrs.get("carries"), attrs.get("xs", 0)
+    if not isinstance(carries, int) or not isinstance(xs, int) or min(carries, xs) < 0:
+        raise DomainError(message("while: carries, xs", got=(carries, xs), expected="counts"))
+    if carries + xs > operands:
+        raise DomainError(message("while: carries, xs", got=(carries, xs), expected=operands))
+    most, rows = attrs.get("most"), attrs.get("rows")
+    if isinstance(most, bool) or not isinstance(most, int | Dim | None):
+        raise DomainError(message("while: most", got=most, expected="a size"))
+    if xs and most is None:
+        raise DomainError(message("while: most", got=None, expected="the rows of the xs"))
+    if rows is not None and not (isinstance(rows, Dim) and plain_computed(rows)):
+        raise DomainError(message("while: rows", got=rows, expected="a computed dim"))
+    return WhileGroups(operands - carries - xs, carries, xs, most, rows)
+
+
+def make_while(
+    op: Op, regions: tuple[Function, Function], given: Operands, most: Size | None, rows: Dim | None
+) -> Node:
+    """A while node over a condition with params `consts | carries` and a body with params
+    `consts | carries | steps of xs | number`."""
+    parts = WhileGroups(len(given.consts), len(given.carries), len(given.xs), most, rows)
+    operands = (*given.consts, *given.carries, *given.xs)
+    return sourced(apply(op, operands, parts.attrs(), regions=regions))
+
+
+def own_dim() -> Dim:
+    """A dim that nothing binds yet."""
+    return fresh_dim(nodes_so_far())

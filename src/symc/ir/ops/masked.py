@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from symc.ir import term
-from symc.ir.core import Function
+from symc.ir.core import Function, Value
 from symc.ir.ops.reduce import ANY, ARGMAX
 from symc.ir.types import I32, I64
 
@@ -43,6 +43,15 @@ def of_lanes(mask: Term, values: Sequence[Term], marks: Sequence[bool]) -> list[
     return [
         term.take(x, lanes, 0, "clip") if mark else x for x, mark in zip(values, marks, strict=True)
     ]
+
+
+def kept(mask: Term, changed: Sequence[Value], others: Sequence[Value]) -> list[Value]:
+    """Batched values where `mask` has their lane, else `others`."""
+    found = []
+    for new, old in zip(changed, others, strict=True):
+        lanes = mask.broadcast(new.type.shape, (0,))
+        found.append(term.where(lanes, term.Term(new), term.Term(old)).value)
+    return found
 
 
 def some(mask: Term) -> Term:

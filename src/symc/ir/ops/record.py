@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from symc.ir.affine import IndexMap
+from symc.ir.binding import only_symbol
 from symc.ir.core import Attrs, Function, Node, Value
-from symc.ir.dims import Size, substitute
+from symc.ir.dims import Dim, Size, Symbol, substitute
 from symc.ir.errors import DomainError, OpContractError, message
 from symc.ir.types import TensorType
 from symc.records import dataclass
@@ -172,6 +173,14 @@ class EvaluateContext:
         self.order = order  # "any" | "chain": how contractions are summed
         self.run = run  # run(function, arrays) -> arrays
 
+    def bind(self, dim: Dim, value: int) -> None:
+        """Note the value of a computed dim; OpContractError when it had another."""
+        name = only_symbol(dim).name
+        if self.dims.setdefault(name, value) != value:
+            raise OpContractError(
+                message(f"size {dim} is bound twice", got=value, expected=self.dims[name])
+            )
+
     def shape(self, type: TensorType) -> tuple[int, ...]:
         """The concrete shape of a type."""
         return self.sizes(type.shape)
@@ -193,13 +202,19 @@ class BatchContext:
 
     `size`: of the batch.  `function(region, in_batched, out_batched)`: the region over params of
     which the marked ones have a batch axis at 0, and which results have one then; those marked in
-    `out_batched` (None marks none) get one in any case.
+    `out_batched` (None marks none) get one in any case.  `live`: for each computed dim that differs
+    between the lanes, who is there: bools over (the dim of the longest lane, the batch).
     """
 
     size: Size
     function: Callable[
         [Function, Sequence[bool], Sequence[bool] | None], tuple[Function, tuple[bool, ...]]
     ]
+    live: dict[Symbol, Term]
+
+    def finish_apart(self, dim: Dim, live: Term) -> None:
+        """Note that the lanes of a loop that binds `dim` finish at different steps."""
+        self.live[only_symbol(dim)] = live
 
 
 @dataclass(frozen=True, slots=True, eq=False)

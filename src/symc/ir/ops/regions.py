@@ -6,14 +6,14 @@ place.  Its types and its value are those of region 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops.record import Arrays, BatchContext, Derive, EvaluateContext
 from symc.ir.rewriter import closed_over, spliced
@@ -38,6 +38,34 @@ def region_types(types: Types, region: Function) -> tuple[TensorType, ...]:
     if tuple(types) != wanted:
         raise ShapeError(message(f"call of {region.name}", got=list(types), expected=list(wanted)))
     return tuple(result.type for result in region.results)
+
+
+def fresh(region: Function) -> list[Value]:
+    """New params like those of a region."""
+    return [Value(param.type, name=param.name) for param in region.params]
+
+
+def present(row: Iterable[Value | None]) -> list[Value]:
+    """The values that are there."""
+    return [value for value in row if value is not None]
+
+
+def closed(
+    name: str, params: Sequence[Value], results: Sequence[Value], since: int
+) -> tuple[Function, list[Value]]:
+    """As `closed_over`, the captured values as leading params."""
+    made, captured = closed_over(name, params, results, since)
+    count = len(params)
+    moved = (*made.params[count:], *made.params[:count])
+    return Function(made.name, moved, made.nodes, made.results, made.constraints), captured
+
+
+def cloned(function: Function) -> Function:
+    """A copy with values of its own."""
+    params = fresh(function)
+    results = spliced(function, params)
+    nodes, _ = reachable(results, stop=params)
+    return Function(function.name, tuple(params), tuple(nodes), results, function.constraints)
 
 
 def evaluated(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node) -> Arrays:

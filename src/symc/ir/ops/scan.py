@@ -10,24 +10,19 @@ compiler sets when derivatives have been taken, says which rows of each y there 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from symc.ir import term
-from symc.ir.build import apply
 from symc.ir.core import Attrs, Function, Node
-from symc.ir.dims import Size
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops import regions
 from symc.ir.ops.loop_groups import Groups, groups, read_groups, stacked_type
-from symc.ir.ops.record import Arrays, BatchContext, EvaluateContext, Kind, Modes, Op, Samples
-from symc.ir.ops.regions import Placed, Types
+from symc.ir.ops.record import Arrays, EvaluateContext, Kind, Modes, Op, Samples
+from symc.ir.ops.regions import Types
+from symc.ir.ops.scan_batch import batched
 from symc.ir.ops.scan_modes import pull, push
 from symc.ir.types import I64, TensorType
-
-if TYPE_CHECKING:
-    from symc.ir.term import Term
 
 
 def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[TensorType, ...]:
@@ -87,45 +82,6 @@ def _place(context: EvaluateContext, parts: Groups, y: int, row: int) -> int | N
     return window.place(row, start, size)
 
 
-def _batched(
-    context: BatchContext, node: Node, operands: Sequence[Term], axes: Sequence[int | None]
-) -> Placed:
-    """The scan of the batched body: a carry gets the batch axis when some step gives it one."""
-    parts = groups(node)
-    (body,) = node.regions
-    marks = [axis is not None for axis in axes]
-    consts, carries, xs = parts.split(marks)
-    while True:
-        region, has_axis = context.function(
-            body,
-            [*consts, *carries, *xs, False],
-            [*carries, *(False,) * (len(node.results) - parts.carries)],
-        )
-        found = list(has_axis[: parts.carries])
-        if found == carries:
-            break
-        carries = found
-    moved = []
-    for number, (x, axis) in enumerate(zip(operands, axes, strict=True)):
-        moved.append(_placed(x, axis, number, parts, carries, context.size).value)
-    made = apply(node.op, moved, node.attrs, regions=(region,))
-    places = [0 if mark else None for mark in carries]
-    places += [1 if mark else None for mark in has_axis[parts.carries :]]
-    return [(term.Term(r), place) for r, place in zip(made.results, places, strict=True)]
-
-
-def _placed(
-    x: Term, axis: int | None, number: int, parts: Groups, carries: Sequence[bool], size: Size
-) -> Term:
-    """An operand with its batch axis where the batched body wants it."""
-    first = parts.consts
-    if first <= number < first + parts.carries and carries[number - first] and axis is None:
-        return x.broadcast((size, *x.shape), range(1, x.rank + 1))
-    if axis is None:
-        return x
-    return x.move_axis(axis, 1 if number >= first + parts.carries else 0)
-
-
 SCAN: Final = Op(
     "scan",
     Kind.CONTROL,
@@ -140,5 +96,5 @@ SCAN: Final = Op(
     regions=1,
     infer_regions=_types,
     batch=None,
-    batch_regions=_batched,
+    batch_regions=batched,
 )

@@ -11,48 +11,24 @@ runs the same body as the one that is differentiated, so that `merge_loops` make
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
 
 from symc.ir import term
+from symc.ir.binding import binders
 from symc.ir.core import Function, Node, Value, nodes_so_far, reachable
-from symc.ir.ops.loop_groups import Groups, Operands, groups, make_scan
-from symc.ir.ops.record import Derive, Kind
-from symc.ir.ops.regions import Moved
-from symc.ir.rewriter import closed_over, spliced
-from symc.ir.types import TensorType, is_float
+from symc.ir.dims import Size
+from symc.ir.ops.loop_groups import Operands, groups, make_scan
+from symc.ir.ops.record import Derive, Kind, Op
+from symc.ir.ops.regions import Moved, cloned, closed, fresh, present
+from symc.ir.rewriter import spliced
+from symc.ir.types import I64, TensorType, is_float
 from symc.records import dataclass
+
+T = TypeVar("T")
 
 # Kinds of nodes that the adjoint computes again when their operands are at hand.
 _CHEAP: Final = frozenset({Kind.SOURCE, Kind.VIEW})
-
-
-def fresh(region: Function) -> list[Value]:
-    """New params like those of a region."""
-    return [Value(param.type, name=param.name) for param in region.params]
-
-
-def present(row: Iterable[Value | None]) -> list[Value]:
-    """The values that are there."""
-    return [value for value in row if value is not None]
-
-
-def closed(
-    name: str, params: Sequence[Value], results: Sequence[Value], since: int
-) -> tuple[Function, list[Value]]:
-    """As `closed_over`, the captured values as leading params."""
-    made, captured = closed_over(name, params, results, since)
-    count = len(params)
-    moved = (*made.params[count:], *made.params[:count])
-    return Function(made.name, moved, made.nodes, made.results, made.constraints), captured
-
-
-def cloned(function: Function) -> Function:
-    """A copy with values of its own."""
-    params = fresh(function)
-    results = spliced(function, params)
-    nodes, _ = reachable(results, stop=params)
-    return Function(function.name, tuple(params), tuple(nodes), results, function.constraints)
 
 
 # Forward mode.
@@ -109,11 +85,11 @@ def push(tangents: Derive, node: Node, moved: Moved) -> Sequence[Value | None]:
 
 # Reverse mode.
 @dataclass(frozen=True, slots=True)
-class _Adjoint:
+class Adjoint:
     """One step backwards: the copy of the body, and the cotangents that it gives.
 
-    `params` and `results` of the copy; `seeds` per result, `found` per param (None: zero).  Nodes
-    of the copy lie in [since, middle), those of the adjoint behind.
+    `params` (the number of the step last) and `results` of the copy; `seeds` per result, `found`
+    per param (None: zero).  Nodes of the copy lie in [since, middle), those of the adjoint behind.
     """
 
     params: list[Value]
@@ -124,30 +100,64 @@ class _Adjoint:
     middle: int
 
 
+class Parts(Protocol):
+    """The groups of a loop's operands."""
+
+    @property
+    def consts(self) -> int: ...
+    @property
+    def carries(self) -> int: ...
+    def split(self, row: Sequence[T]) -> tuple[list[T], list[T], list[T]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps to go back over: the body of the loop, its operands and how it ran.
+
+    xs: sequences with a row per step that ran.  stored: (value of a step, its rows).
+    """
+
+    name: str
+    parts: Parts
+    operands: Sequence[Value]
+    xs: Sequence[Value]
+    length: Size
+    reverse: bool
+
+
 def pull(
     gradient: Derive, node: Node, cotangents: Moved, wanted: Sequence[bool]
 ) -> Sequence[Value | None]:
     """Cotangents of the wanted operands."""
     parts = groups(node)
-    step = _adjoint(gradient, node, parts, cotangents, wanted)
-    kept = _Kept(node, parts, step)
-    stored = kept.stored()
-    return _backwards(node, parts, step, cotangents, stored)
+    (body,) = node.regions
+    step = adjoint(gradient, body, parts, cotangents, wanted)
+    values = needed(parts, step)
+    rows = dict(zip(step.results[parts.carries :], node.results[parts.carries :], strict=True))
+    extra = [value for value in values if value not in rows]
+    if extra:
+        rows.update(zip(extra, _store(node, step, extra), strict=True))
+    xs = parts.split(node.operands)[2]
+    steps = Steps(body.name, parts, node.operands, xs, parts.length, parts.reverse)
+    return backwards(node.op, steps, step, cotangents, [(value, rows[value]) for value in values])
 
 
-def _adjoint(
-    gradient: Derive, node: Node, parts: Groups, cotangents: Moved, wanted: Sequence[bool]
-) -> _Adjoint:
-    """The adjoint of one step; carries are reached through later steps too."""
-    (region,) = node.regions
+def adjoint(
+    gradient: Derive, body: Function, parts: Parts, cotangents: Moved, wanted: Sequence[bool]
+) -> Adjoint:
+    """The adjoint of one step; carries are reached through later steps too.
+
+    `cotangents`: of the last carries, then of the ys.
+    """
     arrives = [ct is not None for ct in cotangents]
     asked = [*wanted, False]
     for i in range(parts.carries):
-        asked[parts.consts + i] = is_float(region.params[parts.consts + i].type.dtype)
+        asked[parts.consts + i] = is_float(body.params[parts.consts + i].type.dtype)
     while True:
         since = nodes_so_far()
-        params = fresh(region)
-        results = spliced(region, params)
+        params = fresh(body)
+        results = spliced(body, params)
+        params += [Value(TensorType(I64, ()))] * (len(asked) - len(params))
         middle = nodes_so_far()
         seeds = [
             Value(r.type, name="cotangent") if mark else None
@@ -160,34 +170,30 @@ def _adjoint(
         carried = found[parts.consts : parts.consts + parts.carries]
         gained = [i for i, ct in enumerate(carried) if ct is not None and not arrives[i]]
         if not gained:
-            return _Adjoint(params, results, seeds, found, since, middle)
+            return Adjoint(params, results, seeds, found, since, middle)
         for i in gained:
             arrives[i] = True
 
 
-class _Kept:
+def needed(parts: Parts, step: Adjoint) -> list[Value]:
+    """Values of the step to store: the nearest to the adjoint that are neither at hand nor
+    computed again."""
+    return _Needed(parts, step).found()
+
+
+class _Needed:
     """What the adjoint reads of the step: at hand, computed again, or stored going forward."""
 
-    def __init__(self, node: Node, parts: Groups, step: _Adjoint) -> None:
-        self._node = node
-        self._parts = parts
+    def __init__(self, parts: Parts, step: Adjoint) -> None:
         self._step = step
         _, _, xs = parts.split(step.params)
         consts = step.params[: parts.consts]
         self._at_hand = {*consts, *xs, step.params[-1]}
+        self._ragged = binders(reachable(step.results, since=step.since)[0])
 
-    def stored(self) -> list[tuple[Value, Value]]:
-        """(value of the step, its rows over all steps) for what is stored."""
+    def found(self) -> list[Value]:
         nodes, free = reachable(present(self._step.found), since=self._step.since)
-        needed = self._needed(nodes, free)
-        ys = dict(zip(self._step.results[self._parts.carries :], self._rows(), strict=False))
-        extra = [value for value in needed if value not in ys]
-        if extra:
-            ys.update(zip(extra, self._store(extra), strict=True))
-        return [(value, ys[value]) for value in needed]
-
-    def _rows(self) -> Sequence[Value]:
-        return self._node.results[self._parts.carries :]
+        return self._needed(nodes, free)
 
     def _needed(self, nodes: Sequence[Node], free: Sequence[Value]) -> list[Value]:
         """Values of the step to store: the nearest to the adjoint that are not computed again."""
@@ -220,34 +226,39 @@ class _Kept:
         """Whether a value is computed again rather than stored."""
         if node.op.kind in _CHEAP:
             return True
+        if self._ragged and any(
+            symbol in self._ragged for result in node.results for symbol in result.type.symbols()
+        ):
+            return True  # its number of rows differs from step to step
         return node.op.kind is Kind.ELEMENTWISE and all(
             x in self._at_hand or (x.node is not None and x.node.op.kind is Kind.SOURCE)
             for x in node.operands
         )
 
-    def _store(self, extra: Sequence[Value]) -> Sequence[Value]:
-        """Rows of further values: the same scan with more ys."""
-        parts, step = self._parts, self._step
-        wanted = [*step.results[: parts.carries], *extra]
-        shared, captured = closed(self._node.regions[0].name, step.params, wanted, step.since)
-        body = cloned(shared)
-        consts, carries, xs = parts.split(self._node.operands)
-        operands = Operands([*captured, *consts], carries, xs)
-        made = make_scan(self._node.op, body, operands, parts.length, parts.reverse)
-        return made.results[parts.carries :]
+
+def _store(node: Node, step: Adjoint, extra: Sequence[Value]) -> Sequence[Value]:
+    """Rows of further values: the same scan with more ys."""
+    parts = groups(node)
+    wanted = [*step.results[: parts.carries], *extra]
+    shared, captured = closed(node.regions[0].name, step.params, wanted, step.since)
+    consts, carries, xs = parts.split(node.operands)
+    operands = Operands([*captured, *consts], carries, xs)
+    made = make_scan(node.op, cloned(shared), operands, parts.length, parts.reverse)
+    return made.results[parts.carries :]
 
 
-def _backwards(
-    node: Node,
-    parts: Groups,
-    step: _Adjoint,
+def backwards(
+    scan: Op,
+    steps: Steps,
+    step: Adjoint,
     cotangents: Moved,
     stored: Sequence[tuple[Value, Value]],
 ) -> Sequence[Value | None]:
-    """The adjoint scan."""
+    """The adjoint scan; its answers for the xs are rows like those of `steps.xs`."""
+    parts = steps.parts
     consts, carries, xs = parts.split(step.params)
     found = parts.split(step.found)
-    own = parts.split(node.operands)
+    own = parts.split(steps.operands)
     arriving = [i for i in range(parts.carries) if step.seeds[i] is not None]
     sums = [i for i, ct in enumerate(found[0]) if ct is not None]
     rows = [i for i, ct in enumerate(found[2]) if ct is not None]
@@ -268,17 +279,17 @@ def _backwards(
     ]
     results = [*backward, *added, *(_found(found[2][i]) for i in rows)]
     instead = [value for value, _ in stored]
-    body, captured = _closed_at(f"{node.regions[0].name}", inner, results, step.since, instead)
+    body, captured = _closed_at(steps.name, inner, results, step.since, instead)
     starts = [_or_zeros(cotangents[i], carries[i].type) for i in arriving]
     starts += [term.zeros(total.type).value for total in totals]
     given = [
-        *own[2],
+        *steps.xs,
         *(row for _, row in stored),
         *present(cotangents[parts.carries :]),
     ]
     operands = Operands([*captured, *own[0]], starts, given)
-    made = make_scan(node.op, body, operands, parts.length, not parts.reverse)
-    answers: list[Value | None] = [None] * len(node.operands)
+    made = make_scan(scan, body, operands, steps.length, not steps.reverse)
+    answers: list[Value | None] = [None] * len(steps.operands)
     for place, number in enumerate(arriving):
         answers[parts.consts + number] = made.results[place]
     for place, number in enumerate(sums):

@@ -28,8 +28,7 @@ from symc.ir.ops.record import (
     Op,
     Samples,
 )
-from symc.ir.ops.regions import Moved, Placed, Types
-from symc.ir.ops.scan_modes import closed, fresh, present
+from symc.ir.ops.regions import Moved, Placed, Types, closed, fresh, present
 from symc.ir.rewriter import spliced
 from symc.ir.types import I64, TensorType
 

@@ -1,9 +1,9 @@
 """`while`: a body run as long as a condition on the carried values holds, zero or more times.
 
 Operands stand in three groups: `consts | carries | xs`.  Regions: the condition takes consts and
-carries and gives a bool scalar; the body takes all, each x without its leading axis, and then, where
-it has one param more, the number of the step; it gives the new carries and then the ys.  `most`, if
-any, is the largest number of steps; xs have that many rows.
+carries and gives a bool scalar; the body takes all, each x without its leading axis, and then,
+where it has one param more, the number of the step; it gives the new carries and then the ys.
+`most`, if any, is the largest number of steps; xs have that many rows.
 
 Results: the last carries; then, where `rows` names the computed dim that the loop binds, each y
 stacked along a new leading axis of that size, and the number of steps that ran, an i64 scalar.

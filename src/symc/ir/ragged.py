@@ -1,0 +1,94 @@
+"""What may be done with rows whose number differs between the lanes of a batch.
+
+before: a node of a batched graph that mentions a computed dim which is not the same for all lanes.
+after: nothing, or UnsupportedError at the user's line.
+
+Such rows are as many as the longest lane has, and zero where a lane has none.  Loops over the same
+rows leave lanes alone that are not there; elementwise work keeps rows apart; zeros may follow rows.
+All else would show how many rows other lanes have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from symc.ir import ops
+from symc.ir.binding import mentioned_by, unbound
+from symc.ir.core import Node, Value
+from symc.ir.dims import Dim, Symbol, symbols
+from symc.ir.errors import UnsupportedError, message
+from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.record import Kind
+from symc.ir.types import Literal
+
+if TYPE_CHECKING:
+    from symc.ir.core import Locations
+
+
+def check_node(node: Node, ragged: Collection[Symbol]) -> None:
+    """UnsupportedError unless the node treats each lane by itself."""
+    if not ragged:
+        return
+    found = mentioned_by(node) | _mentioned(node.operands)
+    if found.isdisjoint(ragged) or _keeps_apart(node, ragged):
+        return
+    raise _refused(node.locations)
+
+
+def over_ragged(node: Node, ragged: Collection[Symbol]) -> bool:
+    """Whether a node is a loop over such rows: it differs between the lanes, whatever it reads."""
+    if not ragged or node.op is not ops.SCAN:
+        return False
+    length = groups(node).length
+    return isinstance(length, Dim) and not symbols(length).isdisjoint(ragged)
+
+
+def check_results(values: Iterable[Value], ragged: Collection[Symbol]) -> None:
+    """UnsupportedError for results with rows that differ in number."""
+    for value in values:
+        if not _mentioned([value]).isdisjoint(ragged):
+            raise _refused(() if value.node is None else value.node.locations)
+
+
+def _mentioned(values: Iterable[Value]) -> set[Symbol]:
+    return {symbol for value in values for symbol in value.type.symbols() if symbol.computed}
+
+
+def _refused(locations: Locations) -> UnsupportedError:
+    return UnsupportedError(
+        message(
+            "vmap: rows of a loop that stops at another step for each element",
+            got="a use of all rows",
+            expected="the last carry, or a loop over the same rows",
+            where=locations[0] if locations else None,
+            advice="keep what is needed of the rows in the carry",
+        )
+    )
+
+
+def _keeps_apart(node: Node, ragged: Collection[Symbol]) -> bool:
+    if node.op is ops.SCAN:
+        length = groups(node).length
+        inside = unbound(node.regions[0].nodes)
+        return isinstance(length, Dim) and inside.isdisjoint(ragged) and len(symbols(length)) == 1
+    if node.op is ops.WHILE:
+        return unbound(n for region in node.regions for n in region.nodes).isdisjoint(ragged)
+    match node.op.kind:
+        case Kind.ELEMENTWISE:
+            return True
+        case Kind.SOURCE:
+            return node.op is not ops.SIZE
+        case Kind.VIEW:
+            return _mentioned(node.operands).isdisjoint(ragged)
+        case _:
+            return node.op is ops.CONCAT and all(_is_zero(x) for x in node.operands[1:])
+
+
+def _is_zero(value: Value) -> bool:
+    """Whether a value is zeros as derivative rules make them."""
+    node = value.node
+    while node is not None and node.op is ops.BROADCAST:
+        node = node.operands[0].node
+    literal = None if node is None else node.attrs.get("value")
+    return isinstance(literal, Literal) and not literal.array.any()
