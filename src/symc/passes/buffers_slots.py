@@ -91,7 +91,7 @@ class Slots:
             for i, group in enumerate(launches)
         ]
         found = slots([*late.values(), *(request for row in more for request in row)])
-        numbers = iter(self._count + number for number in found)
+        numbers = iter([self._count + number for number in found])
         self._count += max(found, default=-1) + 1
         self.home |= {home: next(numbers) for home in late}
         self.temporaries = [[next(numbers) for _ in row] for row in more]

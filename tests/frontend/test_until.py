@@ -1,0 +1,263 @@
+"""`scan(..., until=)`: the steps that ran, and no others, in values and in both derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symc as sc
+
+MOST = 6
+XS = np.array([0.5, 1.5, 0.25, 2.0, 1.0, 0.75])
+
+
+def _step(c: Any, x: Any) -> tuple[Any, Any]:
+    c = c + sc.sin(c) * x * 0.3 + 1.0
+    return c, c * x
+
+
+def _stopped(c0: Any, xs: Any, limit: Any) -> tuple[Any, Any]:
+    return sc.scan(_step, c0, xs, until=lambda c: c > limit)
+
+
+def _prefix(c0: Any, xs: Any, steps: int) -> tuple[Any, Any]:
+    """The first `steps` steps, written out."""
+    rows = []
+    for t in range(steps):
+        c0, y = _step(c0, xs[t])
+        rows.append(y)
+    return c0, sc.stack(rows) if rows else sc.zeros(0)
+
+
+def _carries(c0: float, xs: np.ndarray) -> list[float]:
+    found = []
+    for x in xs:
+        c0 = c0 + np.sin(c0) * x * 0.3 + 1.0
+        found.append(float(c0))
+    return found
+
+
+# Limits for which the loop stops after 1, 2, ..., MOST steps, and one that it never passes.
+LIMITS = [(c - 1e-9, n + 1) for n, c in enumerate(_carries(0.3, XS))] + [(1e9, MOST)]
+
+
+@pytest.mark.parametrize(("limit", "steps"), LIMITS)
+def test_every_place_to_stop_is_the_prefix_written_out(limit: float, steps: int) -> None:
+    carry, ys = sc.jit(_stopped)(0.3, XS, limit)
+    expected, rows = sc.jit(lambda c, xs: _prefix(c, xs, steps))(0.3, XS)
+    assert ys.shape == (steps,)
+    assert carry == expected
+    np.testing.assert_array_equal(ys, rows)
+
+
+def _loss(run: Any) -> Any:
+    def loss(c0: Any, xs: Any) -> Any:
+        carry, ys = run(c0, xs)
+        return carry * 2.0 + sc.sum(ys**2)
+
+    return loss
+
+
+@pytest.mark.parametrize(("limit", "steps"), [LIMITS[0], LIMITS[2], LIMITS[-1]])
+def test_derivatives_are_those_of_the_prefix(limit: float, steps: int) -> None:
+    stopped = _loss(lambda c, xs: _stopped(c, xs, limit))
+    prefix = _loss(lambda c, xs: _prefix(c, xs, steps))
+    for derive in (
+        lambda f: sc.grad(f, argnums=(0, 1)),
+        lambda f: sc.jacfwd(f, argnums=(0, 1)),
+        lambda f: sc.hessian(f, argnums=(0, 1)),
+        lambda f: sc.value_and_grad(f, argnums=(0, 1)),
+    ):
+        got = sc.jit(derive(stopped))(0.3, XS)
+        expected = sc.jit(derive(prefix))(0.3, XS)
+        _same(got, expected)
+
+
+def test_third_order() -> None:
+    limit, steps = LIMITS[3]
+    stopped = _loss(lambda c, xs: _stopped(c, xs, limit))
+    prefix = _loss(lambda c, xs: _prefix(c, xs, steps))
+    third = [sc.jit(sc.grad(sc.grad(sc.grad(f)))) for f in (stopped, prefix)]
+    np.testing.assert_allclose(third[0](0.3, XS), third[1](0.3, XS), rtol=1e-12)
+
+
+def _same(got: Any, expected: Any) -> None:
+    if isinstance(expected, tuple):
+        assert len(got) == len(expected)
+        for a, b in zip(got, expected, strict=True):
+            _same(a, b)
+        return
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_no_step_at_all() -> None:
+    carry, ys = sc.jit(_stopped)(0.3, np.zeros(0), 1.0)
+    assert carry == 0.3
+    assert ys.shape == (0,)
+    slope = sc.jit(sc.grad(_loss(lambda c, xs: _stopped(c, xs, 1.0)), argnums=(0, 1)))
+    dc, dxs = slope(0.3, np.zeros(0))
+    assert dc == 2.0
+    assert dxs.shape == (0,)
+
+
+def test_one_program_serves_every_number_of_steps() -> None:
+    f = sc.jit(lambda c, limit: sc.scan(_grow, c, length=1000, until=lambda c: c > limit))
+    for steps in (1, 3, 900, 2, 1000):
+        _, ys = f(1.0, float(steps) + 0.5)
+        assert ys.tolist() == [2.0 + i for i in range(steps)]
+    assert len(f.explain().variants) if hasattr(f.explain(), "variants") else True
+
+
+def _grow(c: Any, _: None) -> tuple[Any, Any]:
+    return c + 1.0, c + 1.0
+
+
+def test_rows_keep_their_trees_and_types() -> None:
+    def step(c: Any, x: Any) -> Any:
+        n, v = c
+        return (n + 1, v * 0.5), {"n": n, "v": v[None], "none": None, "flag": n > 1}
+
+    (n, v), ys = sc.jit(
+        lambda v: sc.scan(step, (0, v), length=9, until=lambda c: sc.max(c[1]) < 1.0)
+    )(np.array([4.0, 2.0]))
+    assert n == 3
+    np.testing.assert_array_equal(v, [0.5, 0.25])
+    assert ys["n"].tolist() == [0, 1, 2]
+    assert ys["n"].dtype == np.int64
+    assert ys["flag"].tolist() == [False, False, True]
+    assert ys["v"].shape == (3, 1, 2)
+    assert ys["none"] is None
+
+
+def test_what_is_done_with_the_rows_knows_how_many_there_are() -> None:
+    def f(c: Any) -> Any:
+        _, ys = sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)
+        rows = sc.stack([ys, 2 * ys], axis=1)
+        shifted = ys[1:] - ys[:-1]
+        return ys.shape[0], rows @ sc.ones((2, 3)), sc.softmax(ys), shifted, ys[-1], ys[::-1]
+
+    for start in (0.0, 3.0, 9.0):
+        rows = np.arange(start + 1, max(start + 2, 7.0))
+        rows = rows[: np.argmax(rows > 5.0) + 1]
+        count, product, soft, shifted, last, back = sc.jit(f)(start)
+        assert count == len(rows)
+        np.testing.assert_array_equal(product, np.tile(3 * rows[:, None], (1, 3)))
+        weights = np.exp(rows - rows.max())
+        np.testing.assert_allclose(soft, weights / weights.sum(), rtol=1e-14)
+        np.testing.assert_array_equal(shifted, np.ones(len(rows) - 1))
+        assert last == rows[-1]
+        np.testing.assert_array_equal(back, rows[::-1])
+
+
+def test_the_number_of_steps_alone_runs_the_loop() -> None:
+    def count(c: Any) -> Any:
+        _, ys = sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)
+        return ys.shape[0]
+
+    def spread(c: Any, w: Any) -> Any:
+        return sc.sum(sc.broadcast_to(w, (count(c),)))
+
+    assert sc.jit(count)(0.0) == 6
+    assert sc.jit(spread)(0.0, 2.0) == 12.0
+    assert sc.jit(sc.grad(spread, argnums=1))(0.0, 2.0) == 6.0
+
+
+def test_rows_that_must_match_others() -> None:
+    def f(c: Any, w: Any) -> Any:
+        _, ys = sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)
+        return sc.sum(ys * w)
+
+    g = sc.jit(f)
+    assert g(3.0, np.ones(3)) == 15.0
+    with pytest.raises(sc.ShapeError, match="got 4 and 3"):
+        g(3.0, np.ones(4))
+    assert g(2.0, np.ones(4)) == 18.0
+
+
+def test_both_doors_and_at_once() -> None:
+    x = sc.var("x", "f64")
+    carry, ys = sc.scan(_grow, x, length=50, until=lambda c: c > 5.0)
+    f = sc.function([x], [carry, ys, sc.grad(sc.sum(ys), x)])
+    assert [a.tolist() for a in f(3.0)] == [6.0, [4.0, 5.0, 6.0], 3.0]
+    carry, ys = sc.scan(_grow, 3.0, length=50, until=lambda c: c > 5.0)
+    assert (float(carry), ys.tolist()) == (6.0, [4.0, 5.0, 6.0])
+
+
+def test_inside_other_loops_and_choices() -> None:
+    def inner(c: Any) -> Any:
+        last, ys = sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)
+        return last + sc.sum(ys * ys)
+
+    def over(starts: Any) -> Any:
+        return sc.sum(sc.map(inner, starts))
+
+    def chosen(c: Any) -> Any:
+        return sc.cond(c > 0.0, inner, lambda c: c * 0.0, c)
+
+    def expected(c: float) -> float:
+        rows = [c + 1.0]
+        while rows[-1] <= 5.0:
+            rows.append(rows[-1] + 1.0)
+        return rows[-1] + sum(r * r for r in rows)
+
+    def slope(c: float) -> float:
+        rows = [c + 1.0]
+        while rows[-1] <= 5.0:
+            rows.append(rows[-1] + 1.0)
+        return 1.0 + sum(2 * r for r in rows)
+
+    starts = np.array([0.5, 4.5, 2.25, 7.0])
+    np.testing.assert_allclose(sc.jit(over)(starts), sum(map(expected, starts)), rtol=1e-14)
+    np.testing.assert_allclose(
+        sc.jit(sc.grad(over))(starts), [slope(c) for c in starts], rtol=1e-14
+    )
+    assert sc.jit(chosen)(2.0) == expected(2.0)
+    assert sc.jit(sc.grad(chosen))(2.0) == slope(2.0)
+    assert sc.jit(chosen)(-1.0) == 0.0
+
+
+def test_under_vmap_stopped_lanes_keep_their_carry() -> None:
+    def last(c: Any) -> Any:
+        return sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)[0]
+
+    starts = np.array([0.5, 9.0, 3.0])
+    assert sc.jit(sc.vmap(last))(starts).tolist() == [5.5, 10.0, 6.0]
+    for of in (lambda ys: ys, sc.sum, lambda ys: ys.shape[0], lambda ys: ys[-1]):
+        with pytest.raises(sc.UnsupportedError, match="stops at another step"):
+            sc.vmap(lambda c: of(sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)[1]))(starts)
+
+
+def test_rows_of_lanes_that_stop_together() -> None:
+    def f(c: Any, w: Any) -> Any:
+        return sc.scan(
+            lambda c, _: (c + 1.0, (c + 1.0) * w), c, length=50, until=lambda c: c > 5.0
+        )[1]
+
+    found = sc.jit(sc.vmap(f, in_axes=(None, 0)))(3.0, np.array([1.0, 2.0]))
+    assert found.tolist() == [[4.0, 5.0, 6.0], [8.0, 10.0, 12.0]]
+
+
+@pytest.mark.parametrize("also", [{"reverse": True}, {"truncate": 2}, {"checkpoint": 2}])
+def test_what_until_does_not_go_with(also: dict[str, Any]) -> None:
+    with pytest.raises(sc.UnsupportedError, match=f"until together with {next(iter(also))}") as e:
+        sc.scan(_grow, 1.0, length=5, until=lambda c: c > 2.0, **also)
+    assert "test_until.py" in str(e.value)
+
+
+def test_what_until_must_give() -> None:
+    for wrong in (lambda c: c, lambda c: c[None] > 1.0, lambda c: (c > 1.0, c > 2.0)):
+        with pytest.raises((sc.DTypeError, sc.SymcError)):
+            sc.scan(_grow, 1.0, length=5, until=wrong)
+    with pytest.raises(sc.ShapeError, match="neither xs nor length"):
+        sc.scan(_grow, 1.0, until=lambda c: c > 2.0)
+
+
+def test_rows_cannot_leave_an_outer_step() -> None:
+    def step(c: Any, _: None) -> Any:
+        _, ys = sc.scan(_grow, c, length=5, until=lambda c: c > 2.0)
+        return c, ys
+
+    with pytest.raises(sc.SymcError, match="test_until.py"):
+        sc.scan(step, 1.0, length=3)
