@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from symc.frontend import constraints, emit, scope, trees
+from symc.frontend import constraints, emit, trees
 from symc.frontend.carries import Carried, carried, settled
 from symc.frontend.choices import choice
 from symc.frontend.dims import as_size
-from symc.frontend.entering import require_function, transformed
+from symc.frontend.eager import traced_content
+from symc.frontend.entering import require_function, runs_symbolic
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
 from symc.frontend.regions import Region, title_of, traced
@@ -45,15 +46,17 @@ NUMBER = TensorType(I64, ())
 
 
 def at_once_or_traced(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`run` on symbolic values; on concrete ones at once, unless it captures a variable."""
+    """`run` on symbolic values; on concrete ones at once, unless it captures a variable, shared
+    ones among them."""
 
     def called(*args: Any) -> Any:
-        try:
-            return transformed(run)(*args)
-        except MissingInputError:
-            if scope.current() is not None:
-                raise
+        if runs_symbolic(args):
             return run(*args)
+        try:
+            content, arrays = traced_content(run, args, {})
+        except MissingInputError:
+            return run(*args)
+        return run(*args) if content.trace.traced.states else content.run(arrays)
 
     return called
 

@@ -2,7 +2,8 @@
 
 before: any tensor function.  after: a node all of whose uses lie in branches of one `switch`, and
 not in all of them, stands in those branches, with whatever only it needed; so it runs only when
-such a branch is taken, and a check in it fails only then.  A switch takes only what a branch reads.
+such a branch is taken, and a check in it fails only then.  A switch takes only what a branch reads,
+and switches on one number are one, where none needs another (`branches_merge.py`).
 
 In the body of a scan, work that depends on constants alone stays where it is: `loops` moves it out
 of the loop, where it runs once; a check among it goes with its branch all the same.  Nothing is
@@ -11,13 +12,15 @@ moved into a loop.  Bits: unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
 from symc.ir import ops
+from symc.ir.binding import binders, mentioned_by
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
+from symc.ir.dims import Symbol
 from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.masked import TRAP
 from symc.ir.ops.record import Kind
@@ -25,6 +28,7 @@ from symc.ir.ops.switch import joined
 from symc.ir.options import Options
 from symc.ir.rewriter import remake
 from symc.passes import dce
+from symc.passes.branches_merge import merged
 from symc.passes.sweep import Sweep
 from symc.records import dataclass
 
@@ -56,7 +60,7 @@ def _sunk(function: Function, depth: int, fixed: frozenset[Value]) -> Function:
 
     `fixed`: params that are the same in all steps of the loop that the function is the body of.
     """
-    function = _placed(dce.run(function, Options()), depth, fixed)
+    function = _placed(merged(dce.run(function, Options())), depth, fixed)
 
     def visit(node: Node) -> Sequence[Value] | None:
         if not any(map(_chooses, node.regions)):
@@ -91,6 +95,7 @@ class _Homes:
     """Where each node of a function goes; None: it stays."""
 
     deepest: int
+    binders: Mapping[Symbol, Sequence[Node]]
     of: dict[Node, _Home | None] = field(default_factory=dict)
     uses: dict[Value, _Home | None] = field(default_factory=dict)
     known: dict[tuple[Node, frozenset[int]], _Home] = field(default_factory=dict)
@@ -128,6 +133,9 @@ class _Homes:
         for other in homes[1:]:
             home = self._meet(home, other)
         self.of[node] = home
+        for symbol in mentioned_by(node) if self.binders else ():
+            for binder in self.binders.get(symbol, ()):
+                self.use(binder.results[-1], home)
         if node.op is not ops.SWITCH:
             for operand in node.operands:
                 self.use(operand, home)
@@ -154,7 +162,7 @@ def _placed(function: Function, depth: int, fixed: frozenset[Value]) -> Function
     """The nodes of one function at their homes."""
     if all(node.op is not ops.SWITCH for node in function.nodes):
         return function
-    homes = _Homes(DEEPEST - depth)
+    homes = _Homes(DEEPEST - depth, binders(function.nodes))
     for result in function.results:
         homes.use(result, None)
     kept = _kept_for_loop(function, fixed)

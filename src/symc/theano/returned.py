@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symc.frontend.shared import Shared
-from symc.ir.errors import DTypeError, UnsupportedError, message
+from symc.ir.errors import DomainError, DTypeError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.records import dataclass
 
@@ -52,11 +52,26 @@ def parsed(made: Any, title: str) -> Returned:
             updates += part.items() if isinstance(part, Mapping) else part
         else:
             kept.append(part)
+    _require_once(updates, title)
     if parts == [made] and kept:
         return _outputs(made, updates)
     if len(kept) > 1:
         return Returned(kept, updates, single=False)
     return _outputs(kept[0] if kept else None, updates)
+
+
+def _require_once(updates: list[tuple[Shared, Any]], title: str) -> None:
+    seen: set[Shared] = set()
+    for target, _ in updates:
+        if target in seen:
+            raise DomainError(
+                message(
+                    f"{title}: two updates of shared variable {target.name}",
+                    expected="one new value each",
+                    where=here(),
+                )
+            )
+        seen.add(target)
 
 
 def _outputs(given: Any, updates: list[tuple[Shared, Any]]) -> Returned:

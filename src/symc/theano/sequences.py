@@ -100,7 +100,7 @@ def _tapped(given: Any, subject: str) -> list[tuple[Operand, Term]]:
     taps: tuple[int, ...] = (0,)
     if isinstance(given, Mapping):
         _require_keys(given, _INPUT_KEYS, subject)
-        array, taps = given.get("input"), _taps(given.get("taps", 0), subject)
+        array, taps = given.get("input"), _taps(given.get("taps"), 0, subject)
     operand = lift(array, subject).__symc_operand__()
     if not operand.value.type.rank:
         raise _refused(ShapeError, subject, operand.value.type, "a leading axis")
@@ -149,7 +149,9 @@ def _state(given: Any, subject: str) -> State:
     if isinstance(given, Mapping):
         _require_keys(given, _OUTPUT_KEYS, subject)
         initial = given.get("initial")
-        taps = _taps(given.get("taps", -1), subject)
+        if initial is None and given.get("taps") is None:
+            return State((), [])
+        taps = _taps(given.get("taps"), -1, subject)
         if initial is None:
             raise _refused(ShapeError, subject, "taps without initial", "an initial state")
     if any(tap >= 0 for tap in taps):
@@ -170,8 +172,9 @@ def _state(given: Any, subject: str) -> State:
     return State(taps, [Expr(Operand(value.value, operand.weak)) for value in kept])
 
 
-def _taps(given: Any, subject: str) -> tuple[int, ...]:
-    taps = listed(given)
+def _taps(given: Any, usual: int, subject: str) -> tuple[int, ...]:
+    """The taps, `usual` where nothing is said of them."""
+    taps = [usual] if given is None else listed(given)
     wrong = [tap for tap in taps if isinstance(tap, bool) or not isinstance(tap, int)]
     if wrong or not taps or len(set(taps)) != len(taps):
         raise _refused(DomainError, f"{subject}: taps", given, "different ints")
