@@ -37,18 +37,23 @@ class Edit:
 def neighbours(
     function: Function, seed: int, count: int, *, tame: bool
 ) -> Iterator[tuple[Function, str]]:
-    """At most `count` functions, drawn from all that are one change away, and what was changed.
+    """The function in other dtypes, and `count` more drawn from all that are one change away.
 
-    `tame`: no constant is so large or small that a product of two is out of range.
+    With each, what was changed.  `tame`: no constant is so large or small that a product of two is
+    out of range.
     """
+    for edit in _whole_dtypes(function):
+        made = _copied(function, edit)
+        if made is not None:
+            yield made, edit.what
     edits = list(_edits(function, _TAME if tame else _FLOATS))
     for number in np.random.default_rng(seed).permutation(len(edits)):
-        if count == 0:
-            return
         made = _copied(function, edits[number])
         if made is not None:
             count -= 1
             yield made, edits[number].what
+        if count == 0:
+            return
 
 
 def _edits(function: Function, floats: Sequence[float]) -> Iterator[Edit]:
@@ -144,19 +149,22 @@ def _shape(attr: Attr, old: int, new: int) -> Attr:
     return tuple(new if size == old else size for size in attr)
 
 
-def _other_dtypes(function: Function) -> Iterator[Edit]:
-    """All params and constants of one dtype of another; or one param alone."""
-    for old in {param.type.dtype for param in function.params}:
+def _whole_dtypes(function: Function) -> Iterator[Edit]:
+    """All params and constants of one dtype of another."""
+    for old in {param.type.dtype: 0 for param in function.params}:
         for new in _DTYPES:
             types = {p: p.type.with_dtype(new) for p in function.params if p.type.dtype == old}
             attrs = {node: _cast_attrs(node, old, new) for node in function.nodes}
             if new != old:
                 yield Edit(f"{new} for {old}", attrs, {}, types)
+
+
+def _other_dtypes(function: Function) -> Iterator[Edit]:
+    """Another dtype of one param."""
     for param in function.params:
         for new in _DTYPES:
             if new != param.type.dtype:
-                types = {param: param.type.with_dtype(new)}
-                yield Edit(f"{new} for {param.name}", {}, {}, types)
+                yield Edit(f"{new} for {param.name}", {}, {}, {param: param.type.with_dtype(new)})
 
 
 def _cast_attrs(node: Node, old: np.dtype, new: np.dtype) -> dict[str, Attr]:

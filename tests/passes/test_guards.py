@@ -1,4 +1,4 @@
-"""The guards of rule tables: a row fires on each of its examples, and is right wherever it fires.
+"""The guards of rule tables: a row fires on its examples, once, and is right wherever it fires.
 
 Whatever stands one change away from an example, a row may fire there or not; where it does, types
 stay, and so do bits, or values under a licence.
@@ -23,6 +23,7 @@ from symc.ir.types import BOOL, F32, F64
 from symc.ir.verify import verify
 from symc.passes.draw import Draw
 from symc.passes.pattern import Rule, RuleSet
+from symc.passes.rewrite import rewrite
 
 SETS = rule_sets()
 GUARDED = list(
@@ -124,3 +125,23 @@ def test_every_example_is_rewritten(owner: str, rule: Rule) -> None:
         drawn = [Draw(seed, F64) for seed in range(SEEDS)]
         found = [function_of(sample(draw), draw) for draw in drawn]
         assert any(rewritten(rule, through, before) for before in found), number
+
+
+@each_guarded_row
+def test_a_row_is_done_with_what_it_made(owner: str, rule: Rule) -> None:
+    """It fires again, on parts of its result, less often than there were nodes: not for ever."""
+    rules = RuleSet((rule,), SETS[owner].through)
+    for instance in instances(rule, rules.through, SEEDS):
+        after = rewritten(rule, rules.through, instance.function)
+        if after is not None:
+            settles(rules, after, len(instance.function.nodes))
+
+
+def settles(rules: RuleSet, function: Function, most: int) -> None:
+    fired: list[str] = []
+
+    def count(rule: Rule, *_: object) -> None:
+        fired.append(rule.name)
+        assert len(fired) < most
+
+    rewrite(function, rules, FAST, count)

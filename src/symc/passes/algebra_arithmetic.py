@@ -7,7 +7,7 @@ instruction either way; the product is the form that other rows look for).
 
 from __future__ import annotations
 
-from math import frexp, isfinite
+from math import frexp
 from typing import Final
 
 import numpy as np
@@ -50,17 +50,19 @@ def _apply(op: Op, *operands: Pattern) -> Apply:
 
 
 def _exact_reciprocal(m: Match) -> bool:
-    """Whether dividing by the constant is multiplying by another: a power of two, not extreme."""
+    """Whether dividing by the constant is multiplying by another: a power of two, not too small.
+
+    One over the largest power is subnormal, and exact.
+    """
     number = _number(m, "c")
-    if number is None or not on_floats(m) or not isfinite(number) or abs(frexp(number)[0]) != 0.5:
+    if number is None or abs(frexp(number)[0]) != 0.5:
         return False
-    info = np.finfo(m.root.type.dtype)
-    return bool(info.tiny <= abs(1.0 / number) <= info.max and abs(number) >= info.tiny)
+    return bool(abs(1.0 / number) <= np.finfo(m.root.type.dtype).max)
 
 
 def _any_reciprocal(m: Match) -> bool:
     number = _number(m, "c")
-    if number is None or not on_floats(m) or not isfinite(number) or _exact_reciprocal(m):
+    if number is None or _exact_reciprocal(m):
         return False
     info = np.finfo(m.root.type.dtype)
     return bool(info.tiny <= abs(number) <= 1.0 / info.tiny)
@@ -78,10 +80,6 @@ def _two_constants(m: Match) -> bool:
 
 def _two_integers(m: Match) -> bool:
     return _integer(m) and _two_constants(m)
-
-
-def _two_floats(m: Match) -> bool:
-    return on_floats(m) and _two_constants(m)
 
 
 def _merged(m: Match) -> Term:
@@ -111,7 +109,7 @@ def _small_power(m: Match) -> bool:
 def _whole_power(m: Match) -> bool:
     """Whether a float is raised to a whole or half power that squarings and a root give."""
     number = _number(m, "c")
-    if number is None or not on_floats(m) or not isfinite(number):
+    if number is None or not on_floats(m):
         return False
     return float(2 * number).is_integer() and 0 < abs(number) <= MOST
 
@@ -306,7 +304,7 @@ def _chains(op: Op) -> tuple[Rule, Rule]:
             _nested(op),
             _merged,
             "reassoc",
-            _two_floats,
+            _two_constants,
             (_chain(op),),
             (_chain(op, constant=False),),
         ),
@@ -344,7 +342,7 @@ RULES = RuleSet(
             _apply(ops.DIV, X, C),
             _times_reciprocal,
             guard=_exact_reciprocal,
-            examples=tuple(_by(ops.DIV, c) for c in (2.0, -0.25, 2.0**60)),
+            examples=tuple(_by(ops.DIV, c) for c in (2.0, -0.25, 2.0**60, 2.0**127)),
             near=tuple(_by(ops.DIV, c) for c in (3.0, 0.0, float("inf"), 2.0**-1074)),
         ),
         Rule(
@@ -392,7 +390,6 @@ RULES = RuleSet(
             "div_neg",
             _apply(ops.DIV, _apply(ops.NEG, X), Y),
             lambda m: m.make(ops.NEG, m.make(ops.DIV, m["x"], m["y"])),
-            guard=on_floats,
             examples=(lambda d: -(x := d.input(d.shape())) / d.input(x.shape),),
         ),
         Rule(
@@ -423,16 +420,14 @@ RULES = RuleSet(
             _apply(ops.NEG, _apply(ops.SUB, X, Y)),
             lambda m: m.make(ops.SUB, m["y"], m["x"]),
             "no_signed_zero",
-            on_floats,
-            (lambda d: -(d.input((x := d.input(d.shape())).shape) - x),),
+            examples=(lambda d: -(d.input((x := d.input(d.shape())).shape) - x),),
         ),
         Rule(
             "div_self",
             _apply(ops.DIV, X, X),
             lambda m: m.constant(1.0),
             "no_nan",
-            on_floats,
-            (lambda d: _twice(ops.DIV, d.input(d.shape())),),
+            examples=(lambda d: _twice(ops.DIV, d.input(d.shape())),),
         ),
         Rule(
             "derivative_barrier",

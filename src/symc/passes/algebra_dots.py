@@ -216,7 +216,7 @@ def _float_factor(m: Match) -> bool:
 def _sums_free_axes(m: Match) -> bool:
     dot = beneath(m)
     shared = len(integers(dot.attrs, "lhs_batch"))
-    return on_floats(m) and all(axis >= shared for axis in _reduced(m))
+    return all(axis >= shared for axis in _reduced(m))
 
 
 def _dot_of_sums(m: Match) -> Term:

@@ -66,12 +66,12 @@ def _has_repeats(m: Match) -> bool:
     return bool(repeats) and all(prove_le(1, shape[axis]) for axis in repeats)
 
 
-def _float_repeats(m: Match) -> bool:
-    return on_floats(m) and bool(_repeats(m))
+def _some_repeats(m: Match) -> bool:
+    return bool(_repeats(m))
 
 
 def _integer_repeats(m: Match) -> bool:
-    return _integer(m) and bool(_repeats(m))
+    return _integer(m) and _some_repeats(m)
 
 
 def _of_one(m: Match) -> Term:
@@ -289,7 +289,7 @@ def _sum_rows(op: Op) -> tuple[Rule, ...]:
             guard=_integer,
             examples=(_twice(op, I64),),
         ),
-        Rule(f"{name}_of_{name}", nested, _merged, "reassoc", on_floats, (_twice(op),)),
+        Rule(f"{name}_of_{name}", nested, _merged, "reassoc", examples=(_twice(op),)),
         Rule(
             f"{name}_of_permute",
             Apply(op, (Apply(ops.PERMUTE, (X,)),)),
@@ -370,7 +370,7 @@ RULES = RuleSet(
             _BROADCAST,
             _times_count,
             "reassoc",
-            _float_repeats,
+            _some_repeats,
             (_spread(ops.SUM),),
             (_spread_elsewhere(ops.SUM),),
         ),

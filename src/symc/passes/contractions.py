@@ -307,6 +307,12 @@ def _two_products(d: Draw) -> Term:
     return (left * right + other if sign else left * right - other).sum((1,))
 
 
+def _two_row_products(d: Draw) -> Term:
+    """A sum of products of vectors: two reductions would read what one does."""
+    x, y = d.input(shape := d.shape(2)), d.input(shape)
+    return (x * y + y * d.input(shape)).sum((1,))
+
+
 def _product_and_more(d: Draw) -> Term:
     left, right = _outer(d)
     return (left * right + d.input(left.shape)).sum((1,))
@@ -360,9 +366,8 @@ def table(once: Once, opaque: Opaque) -> RuleSet:
 
     def all_matrices(m: Match) -> bool:
         found = _products(m.node.operands[0], opaque)
-        return len(found) > 1 and all(
-            _matrices(_two_factors(each, _reduced(m.node), opaque)) for each in found
-        )
+        reduced = _reduced(m.node)
+        return bool(found) and all(_matrices(_two_factors(x, reduced, opaque)) for x in found)
 
     return RuleSet(
         (
@@ -400,7 +405,7 @@ def table(once: Once, opaque: Opaque) -> RuleSet:
                     CONTRACTION,
                     all_matrices,
                     (_two_products,),
-                    (_product_and_more,),
+                    (_product_and_more, _two_row_products),
                 )
                 for op in (ops.ADD, ops.SUB)
             ),
