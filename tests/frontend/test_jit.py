@@ -247,6 +247,16 @@ def test_methods_with_a_static_instance():
     np.testing.assert_array_equal(Model().run(np.ones(2)), [3, 3])
 
 
+def test_methods_without_a_static_instance_are_told_how():
+    class Model:
+        @sc.jit
+        def run(self, x):
+            return x
+
+    with pytest.raises(sc.DTypeError, match=r"a Model(.|\n)*static_argnums(.|\n)*method"):
+        Model().run(np.ones(2))
+
+
 def test_declared_specs():
     @sc.jit
     def f(x: "f32[n,4]", y: "f32[n]", z):  # noqa: F821

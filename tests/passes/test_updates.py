@@ -59,3 +59,95 @@ def test_product_and_update_are_one_kernel(name: str, batch: str) -> None:
         np.testing.assert_array_equal(w.get(), w0)
         if states == 2:
             np.testing.assert_array_equal(m.get(), m0)
+
+
+WIDE = (40, 6)
+COMBINED = {
+    "set": lambda table, places, rows: table.at[places].set(rows),
+    "add": lambda table, places, rows: table.at[places].add(rows),
+}
+
+
+def combined(name: str, table: np.ndarray, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    made = table.copy()
+    if name == "set":
+        made[places] = rows
+    else:
+        np.add.at(made, places, rows)
+    return made
+
+
+def written_whole(f: sc.Function) -> list[str]:
+    """Lines of the program that copy, or stage, an array of the size of the table."""
+    lines = f.ir("program").splitlines()
+    return [
+        line for line in lines if line.startswith("//") and ("copy" in line or "staged" in line)
+    ]
+
+
+@pytest.mark.parametrize("name", COMBINED)
+@pytest.mark.parametrize("count", ["n", "5"])
+def test_rows_at_places_that_are_data_are_written_in_place(name: str, count: str) -> None:
+    before = small(*WIDE)
+    table = sc.shared(before)
+    places, rows = sc.var("i", f"i64[{count}]"), sc.var("v", f"f32[{count},{WIDE[1]}]")
+    update = {table: COMBINED[name](table, places, rows)}
+    f = sc.function([places, rows], updates=update, cache=False)
+    assert not written_whole(f)
+    assert (f.cost(n=5) if count == "n" else f.cost()).workspace <= 64
+    if count == "5":
+        assert f.cost().bytes == 2 * 5 * 8 + 5 * (4 + 4) + 3 * 5 * WIDE[1] * 4
+    where, given = np.array([3, 39, -1, 3, -40]), small(5, WIDE[1])
+    f(where, given)
+    expected = combined(name, before, where, given)
+    np.testing.assert_array_equal(table.get(), expected)
+    for wrong in (40, -41, 2**40):
+        with pytest.raises(sc.SymcIndexError, match=r"test_updates\.py") as caught:
+            f(np.array([1, 2, 0, wrong, 4]), given)
+        assert f"{wrong} at position 3" in str(caught.value)
+        np.testing.assert_array_equal(table.get(), expected)
+
+
+def test_all_places_are_looked_at_before_any_state_is_written() -> None:
+    first, second = sc.shared(small(8, 3)), sc.shared(small(9, 3))
+    kept = first.get().copy(), second.get().copy()
+    i, j, k = (sc.var(name, "i64[4]") for name in "ijk")
+    v = sc.var("v", "f32[7,3]")
+    rows = v[k]
+    updates = {first: first.at[i].add(rows), second: second.at[j].set(rows * 2)}
+    f = sc.function([i, j, k, v], updates=updates, cache=False)
+    assert not written_whole(f)
+    values, good = small(7, 3), np.array([0, 1, 2, 3])
+    for bad in ([9, 0, 0, 0], [0, 0, 0, -10]):
+        for place in range(3):
+            given = [good, good, good]
+            given[place] = np.array(bad)
+            with pytest.raises(sc.SymcIndexError):
+                f(*given, values)
+            np.testing.assert_array_equal(first.get(), kept[0])
+            np.testing.assert_array_equal(second.get(), kept[1])
+    f(good, good, good, values)
+    np.testing.assert_array_equal(first.get(), combined("add", kept[0], good, values[good]))
+    np.testing.assert_array_equal(second.get(), combined("set", kept[1], good, values[good] * 2))
+
+
+def test_what_has_no_elements_has_no_place_out_of_range() -> None:
+    table = sc.shared(np.zeros((4, 0), np.float32))
+    places, rows = sc.var("i", "i64[n]"), sc.var("v", "f32[n,0]")
+    f = sc.function([places, rows], updates={table: table.at[places].add(rows)}, cache=False)
+    f(np.array([1, 2]), np.zeros((2, 0), np.float32))
+    assert table.get().shape == (4, 0)
+
+
+def test_a_table_that_is_read_elsewhere_is_read_as_it_was() -> None:
+    before = small(*WIDE)
+    table = sc.shared(before)
+    places, rows = sc.var("i", "i64[3]"), sc.var("v", f"f32[3,{WIDE[1]}]")
+    update = {table: table.at[places].add(rows)}
+    f = sc.function([places, rows], [sc.sum(table), table[places]], updates=update, cache=False)
+    assert not written_whole(f)
+    where, given = np.array([3, 3, 5]), small(3, WIDE[1])
+    total, old = f(where, given)
+    assert total == before.sum()
+    np.testing.assert_array_equal(old, before[where])
+    np.testing.assert_array_equal(table.get(), combined("add", before, where, given))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from symc.ir import ops
-from symc.ir.dims import Size, size_product, substitute, symbol
+from symc.ir.dims import Size, prove_le, size_product, substitute, symbol
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
 from symc.ir.nest import ContractStage, MapStage, Nest, Stage
@@ -27,8 +27,9 @@ class Cost:
     """Sizes: numbers, or expressions of the sizes that were not given.
 
     flops: arithmetic operations of one call; one step of a while loop, all branches of a choice.
-    bytes: read and written by kernels, each operand of a kernel once.  workspace: bytes that a call
-    needs besides inputs, outputs and shared variables.
+    bytes: read and written by kernels, each operand of a kernel once, or what is met of it at
+    places that are data.  workspace: bytes that a call needs besides inputs, outputs and shared
+    variables.
     """
 
     flops: Size
@@ -78,10 +79,28 @@ def step_cost(step: Step) -> tuple[Size, Size]:
         return flops, moved
     for stage in nest.stages:
         flops = flops + _flops(nest, stage)
-    for operand in nest.operands:
+    for number, operand in enumerate(nest.operands):
         if operand.role != "scratch":
-            moved = moved + operand.type.bytes * (2 if operand.role == "inout" else 1)
+            times = 2 if operand.role == "inout" else 1
+            moved = moved + _met(nest, number) * operand.type.dtype.itemsize * times
     return flops, moved
+
+
+def _met(nest: Nest, number: int) -> Size:
+    """Elements of an operand that are read or written; those at places that are data, if fewer."""
+    elements = nest.operands[number].type.elements
+    points: Size = 0
+    for stage in nest.stages:
+        if isinstance(stage, ContractStage) and number in (stage.lhs.operand, stage.rhs.operand):
+            return elements
+        for access in (*stage.loads, *stage.stores):
+            if any(gather.operand == number for gather in access.gathers):
+                return elements
+            if access.operand == number:
+                if not access.gathers or isinstance(stage, ContractStage):
+                    return elements
+                points = points + size_product((*nest.outer, *stage.inner))
+    return points if prove_le(points, elements) else elements
 
 
 def _flops(nest: Nest, stage: Stage) -> Size:

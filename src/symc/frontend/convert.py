@@ -22,6 +22,7 @@ from symc.ir.types import TensorType
 
 Scalar = bool | int | float
 _RANK_OF_KIND: Final = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
+NUMERIC: Final = "np.asarray(value) of a numeric dtype"
 
 
 def is_scalar(value: object) -> bool:
@@ -29,9 +30,12 @@ def is_scalar(value: object) -> bool:
     return isinstance(value, bool | int | float) and not isinstance(value, np.generic)
 
 
-def as_array(value: Any, subject: str) -> np.ndarray:
-    """Any array-like as a plain ndarray of a dtype that symc knows, in native byte order."""
-    array = _as_ndarray(value, subject)
+def as_array(value: Any, subject: str, advice: str = NUMERIC) -> np.ndarray:
+    """Any array-like as a plain ndarray of a dtype that symc knows, in native byte order.
+
+    DTypeError with `advice` for what is no array.
+    """
+    array = _as_ndarray(value, subject, advice)
     native = array.dtype.newbyteorder("=")
     if not known(native):
         raise DTypeError(
@@ -46,7 +50,7 @@ def as_array(value: Any, subject: str) -> np.ndarray:
     return array if native == array.dtype else array.astype(native)
 
 
-def _as_ndarray(value: Any, subject: str) -> np.ndarray:
+def _as_ndarray(value: Any, subject: str, advice: str) -> np.ndarray:
     if isinstance(value, np.ndarray | np.generic):
         if type(value).__module__.startswith("numpy.ma"):
             raise _refused(subject, "a masked array", "value.filled(...) and the mask as an input")
@@ -68,12 +72,12 @@ def _as_ndarray(value: Any, subject: str) -> np.ndarray:
     except BufferError:
         raise
     except TypeError as error:
-        raise _refused(subject, _kind(value), "np.asarray(value) of a numeric dtype") from error
+        raise _refused(subject, _kind(value), advice) from error
     except Exception as error:
         raise DTypeError(
             message(f"{subject}: conversion of {_kind(value)} failed: {error}", where=here())
         ) from error
-    raise _refused(subject, _kind(value), "np.asarray(value) of a numeric dtype")
+    raise _refused(subject, _kind(value), advice)
 
 
 def _from_list(value: Any, subject: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from symc.frontend import backend, scope, tracing, trees
-from symc.frontend.convert import argument, as_array, check_sizes, is_scalar, packed
+from symc.frontend.convert import NUMERIC, argument, as_array, check_sizes, is_scalar, packed
 from symc.frontend.expr import Expr
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
@@ -34,6 +34,8 @@ from symc.ir.locations import here
 from symc.ir.options import Options
 from symc.ir.types import TensorType
 from symc.records import dataclass
+
+NO_DATA: Final = f"{NUMERIC}; static_argnums for what is no data: 0 for the self of a method"
 
 
 def jit(
@@ -286,7 +288,7 @@ def _kind(leaf: Any) -> Hashable:
         return type(leaf).__name__
     if is_symbolic(leaf):
         return SYMBOLIC
-    array = as_array(leaf, "argument")
+    array = as_array(leaf, "argument", NO_DATA)
     return (array.dtype, array.ndim)
 
 

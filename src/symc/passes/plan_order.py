@@ -6,8 +6,9 @@ old and the new value as one "inout" operand, and `Plan.in_place` names the pair
 
 A state, or a donated input, is overwritten in place when: one step writes the new value; it reads
 the old one only at the point that it writes (or earlier, in the same row); every other reader can
-come first; and nothing that may raise has to come later.  A product that reads weights and the
-update of the same weights become one step (`plan_pairs.py`).
+come first; and nothing that may raise has to come later: places that are data are looked at before
+(`plan_checks.py`).  A product that reads weights and the update of the same weights become one step
+(`plan_pairs.py`).
 
 Invariants: data order is kept; all new values are computed from old ones.
 """
@@ -18,6 +19,7 @@ from dataclasses import replace
 from typing import Final
 
 from symc.ir.core import Value
+from symc.passes import plan_checks
 from symc.passes.plan import Plan, Step
 from symc.passes.plan_inplace import overwrite, read_through
 from symc.passes.plan_pairs import pair
@@ -33,8 +35,11 @@ def run(plan: Plan, *, inside: bool = False) -> Plan:
     that has trapped.
     """
     plan = replace(plan, steps=tuple(read_through(plan, step) for step in plan.steps))
+    candidates = _candidates(plan)
+    if not inside:
+        plan = plan_checks.run(plan, [new for _, new in candidates])
     order = _Order(plan, inside=inside)
-    for old, new in _candidates(plan):
+    for old, new in candidates:
         order.try_in_place(old, new)
     order.readers_first()
     return order.result()
