@@ -14,7 +14,13 @@ from symc.ir.ops.attributes import integers, sizes
 from symc.ir.ops.record import Op
 from symc.ir.options import Options
 from symc.ir.term import Term
-from symc.passes import algebra_arithmetic, algebra_dots, algebra_reductions, algebra_views
+from symc.passes import (
+    algebra_arithmetic,
+    algebra_dots,
+    algebra_reductions,
+    algebra_selections,
+    algebra_views,
+)
 from symc.passes.guards import beneath, on_floats, on_integers
 from symc.passes.pattern import Apply, Const, Hole, Match, Pattern, Rule, RuleSet
 from symc.passes.rewrite import Fired, rewrite
@@ -164,6 +170,7 @@ RULES = RuleSet(
 TABLES: Final = (
     RULES,
     algebra_arithmetic.RULES,
+    algebra_selections.RULES,
     algebra_views.RULES,
     algebra_reductions.RULES,
     algebra_dots.RULES,
