@@ -214,6 +214,7 @@ if TYPE_CHECKING:
     )
     from symc.frontend.checkpoint import (
         checkpoint,
+        checkpoint_name,
     )
     from symc.frontend.control import (
         cond,
@@ -256,6 +257,7 @@ _LATE: Final = {
     "associative_scan": "symc.frontend.associative",
     "check_grads": "symc.frontend.grad_check",
     "checkpoint": "symc.frontend.checkpoint",
+    "checkpoint_name": "symc.frontend.checkpoint",
     "checkpoints": "symc.frontend.snapshots",
     "cond": "symc.frontend.control",
     "custom_jvp": "symc.frontend.custom",
@@ -340,6 +342,7 @@ __all__ = [
     "ceil",
     "check_grads",
     "checkpoint",
+    "checkpoint_name",
     "checkpoints",
     "clip",
     "complex64",

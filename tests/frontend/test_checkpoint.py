@@ -82,6 +82,32 @@ def test_dots_are_not_computed_again() -> None:
     assert saving.cost().workspace == (16 + 4 + 1) * UNIT
 
 
+def test_values_are_saved_by_their_names() -> None:
+    weights, x = data(8)
+    scale = np.full(WIDTH, 0.5)
+
+    def block(names: object) -> Callable[..., Any]:
+        def named(weights: Sequence[Any], x: Any) -> Any:
+            for i, w in enumerate(weights):
+                x = sc.checkpoint_name(sc.tanh(x @ w) * scale, f"layer{i % 2}")
+            return x
+
+        return sc.jit(sc.grad(deep(8, 4, sc.checkpoint(named, names))))
+
+    want = block("nothing")
+    want(weights, x)
+    flops = [want.cost().flops]
+    for names in (["layer0"], ("layer0", "layer1"), {"no such"}):
+        found = block(names)
+        for got, plain in zip(found(weights, x), want(weights, x), strict=True):
+            assert got.tobytes() == plain.tobytes()
+        flops.append(found.cost().flops)
+    assert flops[0] == flops[3] > flops[1] > flops[2]
+    assert sc.checkpoint_name(scale, "scale") is scale
+    with pytest.raises(sc.DTypeError, match="checkpoint_name"):
+        sc.checkpoint_name(scale, 3)
+
+
 def test_a_policy_that_saves_everything_is_no_checkpoint() -> None:
     weights, x = data(4)
     loss = deep(4, 2, sc.checkpoint(layers, policy="everything"))

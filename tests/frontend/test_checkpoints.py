@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,21 +21,21 @@ X = np.linspace(0.1, 1.0, 4)
 EDGES = (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 21, 35, 51, 100)
 
 
-def step(i: sc.Expr, c: sc.Expr, w: sc.Expr) -> sc.Expr:
+def step(i: Any, c: Any, w: Any) -> Any:
     return sc.tanh(c * w + 0.1 * sc.sin(i * 0.3))
 
 
-def remembered(c: sc.Expr, w: sc.Expr, n: object, slots: int | None) -> sc.Expr:
+def remembered(c: Any, w: Any, n: object, slots: int | None) -> Any:
     memory = None if slots is None else sc.checkpoints(max_snapshots=slots)
 
-    def body(state: tuple[sc.Expr, sc.Expr]) -> tuple[sc.Expr, sc.Expr]:
+    def body(state: tuple[Any, Any]) -> tuple[Any, Any]:
         i, c = state
         return i + 1, step(i, c, w)
 
     return sc.while_loop(lambda state: state[0] < n, body, (0, c), checkpoint=memory)[1]
 
 
-def counted(c: sc.Expr, w: sc.Expr, n: int) -> sc.Expr:
+def counted(c: Any, w: Any, n: int) -> Any:
     return sc.scan(lambda c, i: (step(i, c, w), None), c, sc.arange(n))[0]
 
 
@@ -47,7 +48,7 @@ def by_scan() -> sc.Function:
     return sc.function([x, w, ts], [loss, *sc.grad(loss, [x, w])])
 
 
-def runs_of(result: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+def runs_of(result: Any) -> tuple[Any, Any]:
     """Counters of the emitted loops: steps of the sweep, and of the reversal."""
     nodes, _ = reachable([result.__symc_operand__().value])
     (swept,) = [node for node in nodes if node.op is ops.SNAPSHOTS]
@@ -127,8 +128,8 @@ def test_a_budget_in_bytes() -> None:
     n = sc.var("n", "i64")
     x, w = sc.var("x", "f64[1024]"), sc.var("w", "f64[1024]")
 
-    def loss(c: sc.Expr) -> sc.Expr:
-        def body(state: tuple[sc.Expr, sc.Expr]) -> tuple[sc.Expr, sc.Expr]:
+    def loss(c: Any) -> Any:
+        def body(state: tuple[Any, Any]) -> tuple[Any, Any]:
             return state[0] + 1, step(state[0], state[1], w)
 
         memory = sc.checkpoints(max_bytes=400_000)
@@ -149,7 +150,7 @@ def test_nothing_is_remembered_where_nobody_goes_back() -> None:
     assert f.ir("optimized").count('"symc.while"') == 1
 
 
-def pair(c: sc.Expr, w: sc.Expr) -> sc.Expr:
+def pair(c: Any, w: Any) -> Any:
     return sc.sum(remembered(c, w, 17, 4) ** 2)
 
 
@@ -171,7 +172,7 @@ def test_under_a_batch_lanes_stop_on_their_own() -> None:
     lengths = np.array([0, 3, 9, 30])
     rows = np.random.default_rng(1).normal(size=(4, 4))
 
-    def slope(c: sc.Expr, n: sc.Expr) -> sc.Expr:
+    def slope(c: Any, n: Any) -> Any:
         return sc.grad(lambda c: sc.sum(remembered(c, W, n, 4)))(c)
 
     got = sc.vmap(slope)(rows, lengths)
@@ -181,8 +182,8 @@ def test_under_a_batch_lanes_stop_on_their_own() -> None:
 
 
 def test_inside_of_another_loop() -> None:
-    def outer(run: Callable[..., sc.Expr]) -> Callable[..., sc.Expr]:
-        def loss(c: sc.Expr, w: sc.Expr) -> sc.Expr:
+    def outer(run: Callable[..., Any]) -> Callable[..., Any]:
+        def loss(c: Any, w: Any) -> Any:
             return sc.sum(sc.scan(lambda c, _: (run(c, w), None), c, length=3)[0])
 
         return loss
@@ -198,14 +199,14 @@ def test_matrices_and_symbolic_states() -> None:
     v, start = rng.normal(size=(5, 5)) / 3, rng.normal(size=5)
     x, m = sc.var("x", "f64[k]"), sc.var("m", "f64[k,k]")
 
-    def body(state: tuple[sc.Expr, sc.Expr]) -> tuple[sc.Expr, sc.Expr]:
+    def body(state: tuple[Any, Any]) -> tuple[Any, Any]:
         return state[0] + 1, sc.tanh(state[1] @ m + 0.1)
 
     memory = sc.checkpoints(max_bytes=8 * 50)
     out = sc.while_loop(lambda s: s[0] < 23, body, (0, x), checkpoint=memory)[1]
     found = sc.function([x, m], sc.grad(sc.sum(out), [x, m]))(start, v)
 
-    def plain(x: sc.Expr, m: sc.Expr) -> sc.Expr:
+    def plain(x: Any, m: Any) -> Any:
         return sc.sum(sc.scan(lambda c, _: (sc.tanh(c @ m + 0.1), None), x, length=23)[0])
 
     want = sc.grad(plain, argnums=(0, 1))(start, v)
@@ -230,6 +231,9 @@ def test_a_budget_below_one_state() -> None:
         )
 
 
-def test_policies_of_scan_are_none_of_a_while_loop() -> None:
-    with pytest.raises(sc.DTypeError, match=r"sc\.checkpoints"):
-        sc.while_loop(lambda c: c < 3, lambda c: c * 2, 1.0, checkpoint="sqrt")
+def test_policies_of_a_step() -> None:
+    loop = lambda how: sc.while_loop(lambda c: c < 30, lambda c: c * c, 1.5, checkpoint=how)  # noqa: E731
+    assert loop("nothing") == loop(None) == loop(["c"])
+    for how in ("sqrt", 3):
+        with pytest.raises(sc.DomainError, match="policy"):
+            loop(how)

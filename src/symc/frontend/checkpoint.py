@@ -1,14 +1,15 @@
 """`sc.checkpoint`: reverse mode computes again what it would have to store.
 
 before: a function of trees.  after: the same function; its derivatives in reverse mode read its
-arguments, and of the values inside only those that the policy saves.  Values have the bits that
+arguments, and of the values inside only those that the policy saves: by kind of operation, by what
+a function says of it, or by the names that `checkpoint_name` gave.  Values have the bits that
 they have without; so have derivatives, but for what several uses add to one argument: each
 checkpointed function adds up its own part first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Final
@@ -17,30 +18,32 @@ from symc.frontend import trees
 from symc.frontend.operand import is_symbolic
 from symc.frontend.regions import Region, mentions, title_of, traced
 from symc.ir import ops
-from symc.ir.core import Function, Node
+from symc.ir.core import Function, Value
 from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.ir.ops.record import Kind
 from symc.ir.types import is_float
 
-# Whether to store the results of a node.
-Saves = Callable[[Node], bool]
+# Whether to store a value that a node computes.
+Saves = Callable[[Value], bool]
+Policy = str | Collection[str] | Callable[..., bool]
 EVERYTHING: Final = "everything"
 POLICIES: Final[Mapping[str, Saves]] = {
-    "nothing": lambda node: False,
-    "dots": lambda node: node.op.kind is Kind.CONTRACT,
+    "nothing": lambda value: False,
+    "dots": lambda value: value.node is not None and value.node.op.kind is Kind.CONTRACT,
 }
 
 
 def checkpoint(
     f: Callable[..., Any] | None = None,
-    policy: str | Callable[..., bool] | None = None,
+    policy: Policy | None = None,
 ) -> Callable[..., Any]:
     """`f`, of which reverse mode stores the arguments and what `policy` says; also a decorator.
 
-    `policy`: None or "nothing", "everything", "dots" (the results of contractions), or a function
+    `policy`: None or "nothing", "everything", "dots" (the results of contractions), a list of names
+    (the values that `checkpoint_name` gave one of them), or a function
     `policy(op, *operand_types, **attributes) -> bool` that is asked about each operation of `f` by
-    its name.  DomainError for another name.
+    its name.  DomainError for another word.
     """
     saves = _saves(policy)
     if f is None:
@@ -64,27 +67,53 @@ def checkpoint(
     return checkpointed
 
 
-def _saves(policy: str | Callable[..., bool] | None) -> Saves | None:
-    """What the policy says of a node; None when it saves everything."""
-    if policy == EVERYTHING:
-        return None
-    if policy is None:
-        return POLICIES["nothing"]
-    if isinstance(policy, str) and policy in POLICIES:
-        return POLICIES[policy]
-    if callable(policy):
-        asked = policy
-        return lambda node: bool(
-            asked(node.op.name, *(operand.type for operand in node.operands), **node.attrs)
+def checkpoint_name(x: Any, name: str) -> Any:
+    """`x` under a name, by which a policy of `checkpoint` saves it; concrete arrays stay nameless.
+
+    DTypeError for a name that is no text.
+    """
+    if not isinstance(name, str):
+        raise DTypeError(
+            message("checkpoint_name", got=type(name).__name__, expected="a str", where=here())
         )
+    if is_symbolic(x):
+        x.__symc_operand__().value.name = name
+    return x
+
+
+def _saves(policy: object) -> Saves | None:
+    """What the policy says of a value; None when it saves everything."""
+    if isinstance(policy, str):
+        if policy == EVERYTHING:
+            return None
+        if policy in POLICIES:
+            return POLICIES[policy]
+    elif policy is None:
+        return POLICIES["nothing"]
+    elif callable(policy):
+        return _asking(policy)
+    elif isinstance(policy, Collection) and all(isinstance(name, str) for name in policy):
+        names = frozenset(policy)
+        return lambda value: value.name in names
     raise DomainError(
         message(
             "checkpoint: policy",
             got=repr(policy),
-            expected=f"None, a function, {', '.join(map(repr, (*POLICIES, EVERYTHING)))}",
+            expected=f"None, names of values, a function, "
+            f"{', '.join(map(repr, (*POLICIES, EVERYTHING)))}",
             where=here(),
         )
     )
+
+
+def _asking(policy: Callable[..., bool]) -> Saves:
+    def saves(value: Value) -> bool:
+        node = value.node
+        assert node is not None
+        types = [operand.type for operand in node.operands]
+        return bool(policy(node.op.name, *types, **node.attrs))
+
+    return saves
 
 
 def _region(
@@ -108,8 +137,7 @@ def _with_saved(function: Function, saves: Saves) -> tuple[Function, int]:
     saved = [
         result
         for node in function.nodes
-        if saves(node)
         for result in node.results
-        if is_float(result.type.dtype)
+        if is_float(result.type.dtype) and saves(result)
     ]
     return replace(function, results=(*function.results, *saved)), len(saved)

@@ -19,6 +19,7 @@ import numpy as np
 
 from symc.frontend import constraints, emit, trees
 from symc.frontend.carries import Carried, carried, settled
+from symc.frontend.checkpoint import checkpoint as checkpointed
 from symc.frontend.choices import choice
 from symc.frontend.dims import as_size
 from symc.frontend.eager import traced_content
@@ -28,7 +29,7 @@ from symc.frontend.operand import Operand
 from symc.frontend.regions import Region, title_of, traced
 from symc.frontend.scan_parts import Steps, in_parts, remembered, truncation
 from symc.frontend.sequences import captured_first, pair_of, placed, sequences
-from symc.frontend.snapshots import Checkpoints, budget
+from symc.frontend.snapshots import Checkpoints
 from symc.frontend.trees import Structure
 from symc.frontend.until import Stopped, refuse_beside, stopped_scan
 from symc.ir import dims, ops, term
@@ -91,11 +92,12 @@ def scan(  # noqa: PLR0913  (the contract's signature)
         how = Stopped(step, until, title, size)
         stopped: tuple[Any, Any] = at_once_or_traced(partial(stopped_scan, how))(init, xs)
         return stopped
-    kept, every = remembered(step, checkpoint, title)
+    memory = checkpoint if isinstance(checkpoint, Checkpoints) else None
+    kept, every = remembered(step, None if memory else checkpoint, title)
     last = truncation(truncate, title)
 
     def once(step: Any, init: Any, xs: Any, length: Size | None) -> tuple[Any, Any]:
-        how = _Steps(title, length, bool(reverse))
+        how = _Steps(title, length, bool(reverse), memory)
         return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
 
     def run(init: Any, xs: Any) -> tuple[Any, Any]:
@@ -112,11 +114,12 @@ def scan(  # noqa: PLR0913  (the contract's signature)
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """How a scan runs: its title, the length asked for, and the direction."""
+    """How a scan runs: its title, the length asked for, the direction, and what it remembers."""
 
     title: str
     length: Size | None
     reverse: bool
+    memory: Checkpoints | None = None
 
 
 def _scan(step: Callable[..., Any], init: Any, xs: Any, how: _Steps) -> tuple[Any, Any]:
@@ -143,7 +146,11 @@ def _scan(step: Callable[..., Any], init: Any, xs: Any, how: _Steps) -> tuple[An
     body, captured = captured_first(region, count + len(seqs.steps) + 1)
     given = Operands(captured, carry.values, seqs.values)
     node = make_scan(ops.SCAN, body, given, seqs.length, how.reverse)
-    results = placed(node, region)
+    if how.memory is not None:
+        slots = how.memory.slots([x.type for x in carry.values], how.title)
+        attrs = {**node.attrs, "slots": slots}
+        node = apply(ops.SCAN_SNAPSHOTS, node.operands, attrs, regions=node.regions)
+    results = placed(node, region)[: len(region.function.results)]
     return (
         trees.unflatten(carry.tree, results[:count]),
         trees.unflatten(ys_tree, results[count:]),
@@ -161,8 +168,9 @@ def while_loop(
     require_function(cond, "while_loop: cond")
     require_function(body, "while_loop: body")
     title = title_of(body)
-    memory = budget(checkpoint, f"{title}: while_loop")
-    return at_once_or_traced(lambda carry: _while(cond, body, carry, title, memory))(init)
+    memory = checkpoint if isinstance(checkpoint, Checkpoints) else None
+    step = body if memory or checkpoint is None else checkpointed(body, checkpoint)
+    return at_once_or_traced(lambda carry: _while(cond, step, carry, title, memory))(init)
 
 
 def _while(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from symc.ir.dims import Size, maximum, minimum, prove_le
-from symc.ir.errors import DomainError, DTypeError, message
+from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
 from symc.ir.types import TensorType
 from symc.records import dataclass
@@ -82,17 +82,3 @@ def checkpoints(*, max_snapshots: int | None = None, max_bytes: int | None = Non
             message("checkpoints", got=repr(number), expected="an int >= 1", where=here())
         )
     return Checkpoints(max_snapshots, max_bytes)
-
-
-def budget(checkpoint: object, title: str) -> Checkpoints | None:
-    """A checked `checkpoint=` of a loop whose number of steps is known at run time only."""
-    if checkpoint is None or isinstance(checkpoint, Checkpoints):
-        return checkpoint
-    raise DTypeError(
-        message(
-            f"{title}: checkpoint",
-            got=type(checkpoint).__name__,
-            expected="None or sc.checkpoints(...)",
-            where=here(),
-        )
-    )

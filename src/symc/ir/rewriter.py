@@ -155,6 +155,9 @@ def _copied(node: Node, values: Mapping[Value, Value]) -> Node:
     """The node on other operands of the same types."""
     operands = tuple(values.get(operand, operand) for operand in node.operands)
     types = tuple(result.type for result in node.results)
-    return Node(
+    copy = Node(
         node.op, operands, node.attrs, types, regions=node.regions, locations=node.locations
     )
+    for old, new in zip(node.results, copy.results, strict=True):
+        new.name = old.name
+    return copy

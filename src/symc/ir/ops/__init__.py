@@ -53,6 +53,7 @@ from symc.ir.ops.logic import (
 from symc.ir.ops.record import Op
 from symc.ir.ops.reduce import ALL, ANY, ARGMAX, ARGMIN, MAX, MIN, PROD, SUM
 from symc.ir.ops.scan import SCAN
+from symc.ir.ops.scan_snapshots import SCAN_SNAPSHOTS
 from symc.ir.ops.scatter import SCATTER, SCATTER_ALONG, SCATTER_FOLD, SCATTER_FOLD_ALONG
 from symc.ir.ops.snapshots import SNAPSHOTS
 from symc.ir.ops.source import CONSTANT, IOTA, SIZE
@@ -133,6 +134,7 @@ _TABLE = (
     RINT,
     SCALE,
     SCAN,
+    SCAN_SNAPSHOTS,
     SCATTER,
     SCATTER_ALONG,
     SCATTER_FOLD,
@@ -219,6 +221,7 @@ __all__ = [
     "RINT",
     "SCALE",
     "SCAN",
+    "SCAN_SNAPSHOTS",
     "SCATTER",
     "SCATTER_ALONG",
     "SCATTER_FOLD",

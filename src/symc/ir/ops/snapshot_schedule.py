@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Function, Value
+from symc.ir.core import Function, Value, reachable
 from symc.ir.dims import Size, maximum
 from symc.ir.ops.binomial import least, reach, split
 from symc.ir.ops.emitted_loops import while_of
@@ -79,7 +79,7 @@ def room_of(slots: Size) -> Size:
     return maximum(slots - 1, 1)
 
 
-def _put(rows: Term, index: Term, value: Term) -> Term:
+def put(rows: Term, index: Term, value: Term) -> Term:
     """Row `index` set; nothing for an index behind the last."""
     attrs = {"axis": 0, "mode": "fill", "combine": "set"}
     return term.scatter(rows, index, value, attrs)
@@ -97,27 +97,27 @@ def sweep(condition: Function, body: Function, operands: Sequence[Term], slots: 
         list(operands[: len(operands) - count]),
         list(operands[len(operands) - count :]),
     )
-    most = term.size(slots)
+    limit = term.size(slots)
 
     def going(carries: Sequence[Term]) -> Term:
-        return _spliced(condition, [*consts, *carries])[0]
+        return spliced_terms(condition, [*consts, *carries])[0]
 
     def run(carry: Sequence[Term]) -> list[Term]:
         carries, memory, phase = carry[:count], Memory.of(carry[count:-1], slots), carry[-1]
         begins = memory.steps.eq(0)
-        full = memory.depth.ge(most - 1) & ~begins
+        full = memory.depth.ge(limit - 1) & ~begins
         phase = phase + full.cast(I64)
-        depth = least(term.where(full, 1, memory.depth + 1), most - 1)
+        depth = least(term.where(full, 1, memory.depth + 1), limit - 1)
         depth = term.where(begins, 0, depth)
         at = term.where(depth.eq(0), memory.nowhere, depth - 1)
-        rows = [_put(row, at, x) for row, x in zip(memory.rows, carries, strict=True)]
-        places = _put(memory.places, at, memory.steps)
-        until = memory.steps + reach(most - depth, phase - 1)
+        rows = [put(row, at, x) for row, x in zip(memory.rows, carries, strict=True)]
+        places = put(memory.places, at, memory.steps)
+        until = memory.steps + reach(limit - depth, phase - 1)
         *carries, steps = while_of(
             body.name,
             [*carries, memory.steps],
             lambda now: going(now[:-1]) & now[-1].lt(until),
-            lambda now: [*_spliced(body, [*consts, *now[:-1]]), now[-1] + 1],
+            lambda now: [*spliced_terms(body, [*consts, *now[:-1]]), now[-1] + 1],
         )
         return [*carries, *rows, places, depth, steps, phase]
 
@@ -131,20 +131,24 @@ def sweep(condition: Function, body: Function, operands: Sequence[Term], slots: 
     return found[:-1]
 
 
-def _spliced(function: Function, operands: Sequence[Term]) -> list[Term]:
+def spliced_terms(function: Function, operands: Sequence[Term]) -> list[Term]:
+    """The results of a copy of a function."""
     return [term.Term(value) for value in spliced(function, [x.value for x in operands])]
 
 
 @dataclass(frozen=True, slots=True)
 class Adjoint:
-    """One step backwards, closed: takes `given`, the state before the step and the cotangents.
+    """One step backwards, closed: takes what is given, the state before the step and cotangents.
 
-    function: over all of them in that order, to new cotangents.  given: what it reads that is the
-    same at every step.
+    function: over all of them in that order, to new cotangents and then rows, one for each of the
+    arrays at the end of the cotangents that the reversal carries.  given: what it reads of step
+    number i.  place: where the rows of step number i go.
     """
 
     function: Function
-    given: Sequence[Term]
+    given: Callable[[Term], Sequence[Term]]
+    rows: int = 0
+    place: Callable[[Term], Term] = lambda number: number
 
 
 def reversal(
@@ -204,9 +208,9 @@ class _Machine:
         *state, at = advance(self.state, self.at, self.at + ahead)
         last = at.eq(memory.steps - 1)
         row = term.where(last, memory.nowhere, memory.depth)
-        rows = [_put(row_of, row, x) for row_of, x in zip(memory.rows, state, strict=True)]
-        places = _put(memory.places, row, at)
-        cotangents = _when(last, adjoint, state, self.cotangents)
+        rows = [put(row_of, row, x) for row_of, x in zip(memory.rows, state, strict=True)]
+        places = put(memory.places, row, at)
+        cotangents = self._backwards(last, adjoint, state)
         steps = memory.steps - last.cast(I64)
         depth = term.where(last, memory.depth, memory.depth + 1)
         depth = depth - (depth.gt(0) & _place(places, depth).eq(steps)).cast(I64)
@@ -215,6 +219,19 @@ class _Machine:
         runs = self.runs + (at - self.at) + last.cast(I64)
         memory = Memory(rows, places, depth, steps, memory.slots)
         return [*state, *memory.leaves(), term.where(last, old_at, at), runs, *cotangents]
+
+    def _backwards(self, last: Term, adjoint: Adjoint, state: Sequence[Term]) -> list[Term]:
+        """The cotangents after the adjoint of the last step, if this is it."""
+        count = len(self.cotangents) - adjoint.rows
+        carried, arrays = self.cotangents[:count], self.cotangents[count:]
+        number = self.memory.steps - 1
+        found = _when(last, adjoint, [*adjoint.given(number), *state], carried)
+        if not arrays:
+            return found
+        nowhere = term.size(arrays[0].shape[0])
+        place = term.where(last, adjoint.place(number), nowhere)
+        pairs = zip(arrays, found[count:], strict=True)
+        return [*found[:count], *(put(array, place, row) for array, row in pairs)]
 
 
 def _place(places: Term, depth: Term) -> Term:
@@ -236,27 +253,30 @@ def _restored(
 
 
 def _when(
-    last: Term, adjoint: Adjoint, state: Sequence[Term], cotangents: Sequence[Term]
+    last: Term, adjoint: Adjoint, given: Sequence[Term], cotangents: Sequence[Term]
 ) -> list[Term]:
-    """The adjoint of a step on the cotangents, or they themselves."""
-    operands = [*adjoint.given, *state, *cotangents]
+    """The adjoint of a step on the cotangents, or they themselves, and rows of zeros."""
+    operands = [*given, *cotangents]
     params = [Value(x.type) for x in operands]
-    kept = tuple(params[len(params) - len(cotangents) :])
-    stays = Function("stays", tuple(params), (), kept)
+    types = [result.type for result in adjoint.function.results[len(cotangents) :]]
+    rows = [term.zeros(type).value for type in types]
+    nodes, _ = reachable(rows)
+    kept = (*params[len(params) - len(cotangents) :], *rows)
+    stays = Function("stays", tuple(params), tuple(nodes), kept)
     values = [last.cast(I64).value, *(x.value for x in operands)]
     node = apply(SWITCH, values, {}, regions=(stays, adjoint.function))
     return [term.Term(result) for result in node.results]
 
 
-def advance_by(body: Function, consts: Sequence[Term]) -> Advance:
-    """Steps of a body that reads `consts` and the state."""
+def advance_by(step: Callable[[Sequence[Term], Term], Sequence[Term]]) -> Advance:
+    """Steps by a function of the state and the number of the step."""
 
     def advance(state: Sequence[Term], start: Term, end: Term) -> list[Term]:
         return while_of(
-            body.name,
+            "advance",
             [*state, start],
             lambda now: now[-1].lt(end),
-            lambda now: [*_spliced(body, [*consts, *now[:-1]]), now[-1] + 1],
+            lambda now: [*step(now[:-1], now[-1]), now[-1] + 1],
         )
 
     return advance

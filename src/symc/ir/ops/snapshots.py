@@ -18,7 +18,7 @@ import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
+from symc.ir.core import Attrs, Function, Node, Value, reachable
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.ops import regions
@@ -33,25 +33,27 @@ from symc.ir.ops.record import (
     Op,
     Samples,
 )
-from symc.ir.ops.regions import Moved, Placed, Types, cloned, closed, fresh, present
+from symc.ir.ops.regions import Moved, Placed, Types, fresh
+from symc.ir.ops.snapshot_adjoint import Parts, seeds_of, step_back
 from symc.ir.ops.snapshot_schedule import (
     Adjoint,
     Memory,
     advance_by,
     reversal,
     room_of,
+    spliced_terms,
     sweep,
 )
 from symc.ir.ops.while_loop import WHILE, carries_of
 from symc.ir.rewriter import spliced
-from symc.ir.types import I64, TensorType, is_float
-from symc.records import dataclass
+from symc.ir.types import I64, TensorType
 
 if TYPE_CHECKING:
     from symc.ir.term import Term
 
 
-def _slots(attrs: Attrs) -> Size:
+def slots_of(attrs: Attrs) -> Size:
+    """How many states may be remembered; DomainError when the attribute does not say so."""
     slots = attrs.get("slots")
     if isinstance(slots, bool) or not isinstance(slots, int | Dim) or slots == 0:
         raise DomainError(message("snapshots: slots", got=slots, expected="a size >= 1"))
@@ -61,7 +63,7 @@ def _slots(attrs: Attrs) -> Size:
 def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[TensorType, ...]:
     assert WHILE.infer_regions is not None
     carried = WHILE.infer_regions(types, {"carries": attrs.get("carries")}, inner)
-    room = room_of(_slots(attrs))
+    room = room_of(slots_of(attrs))
     number = TensorType(I64, ())
     rows = [stacked_type(type, room) for type in carried]
     return (*carried, *rows, stacked_type(number, room), number, number)
@@ -78,7 +80,7 @@ def expanded(node: Node, read: Collection[Value]) -> Function:
     operands = [term.Term(param) for param in params]
     count = carries_of(node)
     if any(result in read for result in node.results[count:]):
-        found = [x.value for x in sweep(condition, body, operands, _slots(node.attrs))]
+        found = [x.value for x in sweep(condition, body, operands, slots_of(node.attrs))]
     else:
         loop = apply(WHILE, params, {"carries": count}, regions=node.regions)
         rest = [term.zeros(result.type).value for result in node.results[count:]]
@@ -124,87 +126,24 @@ def _pull(
     gradient: Derive, node: Node, cotangents: Moved, wanted: Sequence[bool]
 ) -> Sequence[Value | None]:
     """Back over the steps: states that were remembered, and those between them run again."""
-    count, consts = carries_of(node), _consts(node)
-    step = _adjoint(gradient, node, cotangents[:count], wanted)
+    count, first = carries_of(node), _consts(node)
+    body = node.regions[1]
+    step = step_back(gradient, body, Parts(first, count), cotangents[:count], wanted)
     operands = [term.Term(x) for x in node.operands]
-    starts = operands[consts:]
-    memory = Memory.of([term.Term(x) for x in node.results[count:]], _slots(node.attrs))
-    types = [operands[number].type for number in step.totals]
-    seeds = [
-        term.zeros(starts[i].type) if cotangents[i] is None else term.Term(_given(cotangents[i]))
-        for i in step.moving
-    ]
-    adjoint = Adjoint(
-        step.function,
-        [*(term.Term(x) for x in step.captured), *operands[:consts]],
-    )
+    consts, starts = operands[:first], operands[first:]
+    memory = Memory.of([term.Term(x) for x in node.results[count:]], slots_of(node.attrs))
+    given = [*(term.Term(x) for x in step.captured), *consts]
+    totals = [term.zeros(consts[i].type) for i in step.summed]
     found, _ = reversal(
-        advance_by(node.regions[1], operands[:consts]),
-        adjoint,
+        advance_by(lambda state, number: spliced_terms(body, [*consts, *state])),
+        Adjoint(step.function, lambda number: given),
         starts,
         memory,
-        [*seeds, *(term.zeros(type) for type in types)],
+        [*seeds_of(cotangents, starts, step.moving), *totals],
     )
-    places = [*(consts + i for i in step.moving), *step.totals]
+    places = [*(first + i for i in step.moving), *step.summed]
     answers = dict(zip(places, found, strict=True))
     return [answers[i].value if mark and i in answers else None for i, mark in enumerate(wanted)]
-
-
-def _given(value: Value | None) -> Value:
-    assert value is not None
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One step backwards as a function, and which cotangents it takes and gives.
-
-    moving: carries with cotangents.  totals: constants with cotangents, which are summed.
-    """
-
-    function: Function
-    captured: Sequence[Value]
-    moving: Sequence[int]
-    totals: Sequence[int]
-
-
-def _adjoint(gradient: Derive, node: Node, cotangents: Moved, wanted: Sequence[bool]) -> _Step:
-    """The adjoint of the body; carries are reached through later steps too."""
-    body = node.regions[1]
-    consts = _consts(node)
-    arrives = [ct is not None for ct in cotangents]
-    asked = [*wanted[:consts], *(is_float(r.type.dtype) for r in body.results)]
-    while True:
-        since = nodes_so_far()
-        params = fresh(body)
-        results = spliced(body, params)
-        seeds = [
-            Value(r.type, name="cotangent") if mark else None
-            for r, mark in zip(results, arrives, strict=True)
-        ]
-        reached = [r for r, seed in zip(results, seeds, strict=True) if seed is not None]
-        targets = [p for p, mark in zip(params, asked, strict=True) if mark]
-        answers = iter(gradient(reached, present(seeds), targets))
-        found = [next(answers) if mark else None for mark in asked]
-        gained = [i for i, ct in enumerate(found[consts:]) if ct is not None and not arrives[i]]
-        if not gained:
-            break
-        for i in gained:
-            arrives[i] = True
-    moving = [i for i, mark in enumerate(arrives) if mark]
-    summed = [i for i in range(consts) if found[i] is not None]
-    totals = [Value(params[i].type, name="total") for i in summed]
-    backward = []
-    for i in moving:
-        ct = found[consts + i]
-        backward.append(term.zeros(results[i].type).value if ct is None else ct)
-    added = [
-        (term.Term(total) + term.Term(_given(found[i]))).value
-        for i, total in zip(summed, totals, strict=True)
-    ]
-    inner = [*params, *present(seeds), *totals]
-    function, captured = closed(body.name, inner, [*backward, *added], since)
-    return _Step(cloned(function), captured, moving, summed)
 
 
 def _batched(
