@@ -35,6 +35,7 @@ from symc.codegen_llvm.kernels import BLOCK_COST, Kernel, NestKernels, map_kerne
 from symc.codegen_llvm.lanes import Lanes, element_type
 from symc.codegen_llvm.loops import decomposed
 from symc.codegen_llvm.memory import Position
+from symc.codegen_llvm.schedule import DEAR, FEW_REGISTERS
 from symc.codegen_llvm.sizes import ceil_div
 from symc.codegen_llvm.space import Access, picked
 from symc.codegen_llvm.text import Emitter, Reg
@@ -85,10 +86,11 @@ def _copy(owner: NestKernels, load: Load, sizes: tuple[Size, ...]) -> Load:
 class Epilogue:
     """The body of a contraction over batch, rows and columns, run on finished runs of columns.
 
-    An axis of one column is added where there is none.
+    An axis of one column is added where there is none.  `vectors`: how many of the target make up
+    a run.
     """
 
-    def __init__(self, kernel: Kernel, shape: Shape, dtype: np.dtype) -> None:
+    def __init__(self, kernel: Kernel, shape: Shape, dtype: np.dtype, vectors: int = 1) -> None:
         self.k = kernel.k
         self.dtype = dtype
         batch, rows, columns = (shape.axes(tag) for tag in "bmn")
@@ -102,7 +104,7 @@ class Epilogue:
             )
         outer = tuple(range(len(batch) + len(rows)))
         parts = kernel.parts()
-        self.memory = parts.memory(kernel.owner.target.lanes(generator_type(dtype)))
+        self.memory = parts.memory(vectors * kernel.owner.target.lanes(generator_type(dtype)))
         loops = Loops((outer, (len(outer),)))
         self.body = StageBody(self.memory, work, loops, parts.base, work.writes)
         self.rows = [self.k.size(shape.work.sizes[axis]) for axis in rows]
@@ -150,7 +152,10 @@ class ContractKernel:
         cut = blocking(contraction, target)
         scratch = self.kernel.scratch.take(cut.scratch_bytes)
         epilogue = Epilogue(self.kernel, shape, self.dtype)
-        hooks = Hooks(epilogue.finish, epilogue.cost)
+        pair = None
+        if target.registers <= FEW_REGISTERS and DEAR[0] <= epilogue.cost <= DEAR[1]:
+            pair = Epilogue(self.kernel, shape, self.dtype, 2).finish
+        hooks = Hooks(epilogue.finish, epilogue.cost, pair)
         emit_contraction(self.k, contraction, (BEGIN, END), hooks, target, scratch)
         batch, m, n, depth = (shape.size(shape.axes(tag)) for tag in "bmnk")
         panels = 1 if cut.columns == ALL else ceil_div(n, cut.columns)

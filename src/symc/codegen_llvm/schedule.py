@@ -70,9 +70,9 @@ def scheduled(space: Space, operands: Sequence[Operand], target: VectorTarget) -
         order = [a for a in range(space.outer) if a != axis] + [axis]
         space = merged(reordered(space, order))
     width = _width(space, target)
-    if not columns:
-        return Schedule(space, columns, width, 1, width)
     wide = min(width * _interleaved(space, target), LANES)
+    if not columns:
+        return Schedule(space, columns, wide if _whole(space, wide) else width, 1, width)
     unit, width = (shrunk(lanes, space.sizes[-1]) for lanes in (width, wide))
     chunk = _chunk(space, width)
     local = {i for i, operand in enumerate(operands) if operand.role == "scratch"}
@@ -126,18 +126,23 @@ def _width(space: Space, target: VectorTarget) -> int:
 
 
 def _interleaved(space: Space, target: VectorTarget) -> int:
-    """Vectors at once along columns: more than one for a body of many dependent steps.
+    """Vectors at once: more than one for a body of many dependent steps.
 
     The steps of several do not wait for each other, and share constants.  With many registers
     they are as long as the units are wide, and nothing waits.
     """
-    plain = all(len(work.sizes) == space.outer for work in space.works)
-    if not plain or target.registers > FEW_REGISTERS:
+    if target.registers > FEW_REGISTERS:
         return 1
     dear = max((instructions(work.body.nodes) for work in space.works), default=0)
     if not DEAR[0] <= dear <= DEAR[1]:
         return 1
     return 2
+
+
+def _whole(space: Space, width: int) -> bool:
+    """Whether all rows are whole vectors: a tail costs more than interleaving gains."""
+    lengths = [work.sizes[-1] for work in space.works if len(work.sizes) > space.outer]
+    return all(isinstance(length, int) and length % width == 0 for length in lengths)
 
 
 def _chunk(space: Space, width: int) -> int:

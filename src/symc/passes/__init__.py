@@ -51,10 +51,12 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
         "lift",
         "algebra",
         "forward",
+        "apart",
         "narrow",
         "chains",
         "share",
         "multiply_add",
+        "turn",
         "windows",
     )
 }
@@ -76,7 +78,7 @@ INEXACT: Final = frozenset(
     {"stabilise", "loops", "contractions", "chains", "share", "multiply_add", "turn"}
 )
 _SIMPLER: Final = (
-    *("fold", "lift", "algebra", "forward", "narrow", "chains", "share"),
+    *("fold", "lift", "algebra", "forward", "apart", "narrow", "chains", "share"),
     *("multiply_add", "turn"),  # after all that look for products
 )
 OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
@@ -90,7 +92,7 @@ OPTIMISING: Final[dict[int, tuple[str, ...]]] = {
 _WHOLE: Final = frozenset({"branches"})
 _RULE_PASSES: Final = frozenset({"stabilise", "contractions", "algebra", "multiply_add"})
 # Passes that say what they replaced by what, without a table of rows.
-_NOTING: Final = frozenset({"narrow", "chains", "share"})
+_NOTING: Final = frozenset({"apart", "narrow", "chains", "share"})
 # Passes that say what they did to loops.
 _MOVING: Final = frozenset({"loops"})
 

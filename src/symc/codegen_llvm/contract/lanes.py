@@ -159,6 +159,10 @@ class Lanes:
         iota = ", ".join(f"i32 {i}" for i in range(self.width))
         return self.e.emit(f"<{self.width} x i1>", f"icmp sgt {tail.bound}, <{iota}>")
 
+    def joined(self, a: Reg, b: Reg) -> Reg:
+        """Two vectors as one of twice the lanes."""
+        return self.shuffle(a, b, range(2 * self.width))
+
     def shuffle(self, a: Reg, b: Reg, picks: Sequence[int]) -> Reg:
         """Lanes of a and b (numbered on from a) in a new order."""
         order = ", ".join(f"i32 {p}" for p in picks)

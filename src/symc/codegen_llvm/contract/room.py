@@ -148,9 +148,16 @@ def _finish_unrolled(room: Room, tile: Tile, sums: Sequence[Sequence[Reg]]) -> N
 
     def finish(tail: Tail | None) -> None:
         at = replace(tile, tail=tail)
+        together = 0
+        if room.hooks.pair is not None:
+            together = (tile.vectors - (tail is not None)) // 2 * 2
         for r, vectors in enumerate(sums):
-            for v, value in enumerate(vectors):
-                _finish(room, at, (add(room.e, tile.row, r), v), value)
+            row = as_reg(add(room.e, tile.row, r))
+            for v in range(0, together, 2):
+                both = room.lanes.joined(vectors[v], vectors[v + 1])
+                _finish_pair(room, at, (row, v * room.lanes.width), both)
+            for v in range(together, tile.vectors):
+                _finish(room, at, (row, v), vectors[v])
 
     tail = tile.tail
     if tail is None or tail.last is None or room.target.mask_registers:
@@ -182,9 +189,16 @@ def finish_buffer(room: Room, tile: Tile, buffer: tuple[Reg, int], stop: Size) -
 
 
 def _finish_vectors(room: Room, tile: Tile, line: Reg, row: Reg) -> None:
-    """One copy of the epilogue for all vectors of a row, the tail included."""
+    """One copy of the epilogue for all vectors of a row, the tail included; or for pairs first."""
     e, lanes = room.e, room.lanes
-    with e.loop(i64(0), i64(tile.vectors), i64(1)) as vectors:
+    done = 0
+    if room.hooks.pair is not None:
+        done = (tile.vectors - (tile.tail is not None)) // 2 * 2
+        with e.loop(i64(0), i64(done), i64(2)) as pairs:
+            finish_pair(room, tile, (row, as_reg(mul(e, pairs.index, lanes.width))), line)
+    if done == tile.vectors:
+        return
+    with e.loop(i64(done), i64(tile.vectors), i64(1)) as vectors:
         lane = as_reg(mul(e, vectors.index, lanes.width))
         value = lanes.load(offset(e, line, mul(e, lane, lanes.size)))
         column = as_reg(add(e, tile.col, lane))
@@ -197,6 +211,19 @@ def _finish_vectors(room: Room, tile: Tile, line: Reg, row: Reg) -> None:
             tail = lanes.tail(count)
             mask = lanes.mask_of(tail)
         room.hooks.finish(e, TileRow(as_reg(row), column, value, mask, count, tile.batch))
+
+
+def finish_pair(room: Room, tile: Tile, at: tuple[Reg, Size], line: Reg) -> None:
+    """Two vectors of sums from `line` on, the first at (row, lane after the tile's column)."""
+    lanes = replace(room.lanes, width=2 * room.lanes.width)
+    both = lanes.load(offset(room.e, line, mul(room.e, at[1], lanes.size)))
+    _finish_pair(room, tile, at, both)
+
+
+def _finish_pair(room: Room, tile: Tile, at: tuple[Reg, Size], both: Reg) -> None:
+    column = as_reg(add(room.e, tile.col, at[1]))
+    assert room.hooks.pair is not None
+    room.hooks.pair(room.e, TileRow(at[0], column, both, None, None, tile.batch))
 
 
 def _finish(room: Room, tile: Tile, at: tuple[Size, int], value: Reg) -> None:

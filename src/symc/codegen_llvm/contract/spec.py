@@ -110,10 +110,12 @@ class Hooks:
     before `emit_contraction`.  It may open blocks of its own, and must leave one open.
 
     `finish` stores; `finish_cost` is its LLVM instructions per vector (a dear one is emitted once,
-    in a loop).  `load_a`, `load_b` replace the plain loads of the operands, elementwise.
+    in a loop).  `pair` does the same for two whole vectors as one of twice the lanes, where that is
+    worth it.  `load_a`, `load_b` replace the plain loads of the operands, elementwise.
     """
 
     finish: Finish
     finish_cost: int = 4
+    pair: Finish | None = None
     load_a: Load | None = None
     load_b: Load | None = None

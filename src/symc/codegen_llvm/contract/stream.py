@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from symc.codegen_llvm.contract.blocked import TILE_BYTES
 from symc.codegen_llvm.contract.lanes import Tail
-from symc.codegen_llvm.contract.room import Corner, Room, Tile, finish_buffer
+from symc.codegen_llvm.contract.room import Corner, Room, Tile, finish_buffer, finish_pair
 from symc.codegen_llvm.contract.size import add, as_reg, least, mul, offset, sub
 from symc.codegen_llvm.contract.spec import Access, Size
 from symc.codegen_llvm.text import Reg, i64
@@ -122,9 +122,14 @@ class _Run:
     def finish(self) -> None:
         """Hand the sums to the epilogue, a vector at a time."""
         e, lanes = self.room.e, self.room.lanes
-        width = lanes.width
+        width, start = lanes.width, i64(0)
+        if self.room.hooks.pair is not None:
+            tile = Tile(self.corner.batch, 0, 0, self.col, 1, None, self.corner.a)
+            with e.loop(start, as_reg(sub(e, self.count, 2 * width - 1)), i64(2 * width)) as pairs:
+                finish_pair(self.room, tile, (i64(0), pairs.index), self.buffer)
+            start = pairs.index
         whole = as_reg(sub(e, self.count, width - 1))
-        with e.loop(i64(0), whole, i64(width)) as vectors:
+        with e.loop(start, whole, i64(width)) as vectors:
             self._finish(vectors.index, None)
         with e.loop(vectors.index, as_reg(self.count), i64(width)) as rest:
             self._finish(rest.index, lanes.tail(sub(e, self.count, rest.index)))
