@@ -236,9 +236,9 @@ bool compute_level(const Program &p, Layout &l, Level &level) {
   for (const std::uint32_t i : level.constraints) {
     const Constraint &c = p.constraints[i];
     if (l.sizes[c.left] != l.sizes[c.right]) {
-      throw Error(ErrorKind::Shape, c.message + ": got " + std::to_string(l.sizes[c.left]) +
-                                        " and " + std::to_string(l.sizes[c.right]) +
-                                        ", expected equal sizes",
+      throw Error(ErrorKind::Shape,
+                  c.message + ": got " + std::to_string(l.sizes[c.left]) + " and " +
+                      std::to_string(l.sizes[c.right]) + ", expected equal sizes",
                   c.node);
     }
   }

@@ -39,7 +39,8 @@ struct Level {
 
 struct Layout {
   bool ready = false;
-  bool loops = false; /* a jump goes back, or a kernel may never end: the expected time is unknown */
+  bool loops =
+      false; /* a jump goes back, or a kernel may never end: the expected time is unknown */
   std::vector<std::int64_t> dims;
   std::vector<std::int64_t> sizes;
   std::vector<std::size_t> buffer_bytes;
@@ -50,7 +51,7 @@ struct Layout {
   std::vector<std::int64_t> kernel_dims;
   std::size_t arena = 0;
   std::size_t scratch = 0;
-  std::int64_t ns = 0; /* expected time of the whole call on one thread */
+  std::int64_t ns = 0;       /* expected time of the whole call on one thread */
   std::vector<Level> levels; /* 0: known from the start */
 };
 
@@ -65,7 +66,8 @@ void prepare_layout(const Program &program, Layout &layout);
                                   Layout &layout);
 
 /* Sets computed dim `dim` and evaluates what needs it; nothing is done when it has that value
-   already.  Throws Error(Shape) when the sizes do not fit the program, Error(Memory) on overflow. */
+   already.  Throws Error(Shape) when the sizes do not fit the program, Error(Memory) on overflow.
+ */
 void bind_dim(const Program &program, std::size_t dim, std::int64_t value, Layout &layout);
 
 } // namespace symc

@@ -161,7 +161,8 @@ private:
       shape(b.shape, "buffer");
       size(b.bytes, "buffer");
       place(b);
-      if (b.kind != BufferKind::Slot && b.kind != BufferKind::Tape && buffer_level(b, levels_) != 0) {
+      if (b.kind != BufferKind::Slot && b.kind != BufferKind::Tape &&
+          buffer_level(b, levels_) != 0) {
         fail("a buffer of a size that is computed later has no slot");
       }
     }

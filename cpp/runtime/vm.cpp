@@ -3,30 +3,13 @@
 #include "vm.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstring>
-#include <system_error>
-#include <thread>
 
 namespace symc {
 namespace {
 
-/* When workers spin, regions above the first are worth sharing; when they sleep, the second. */
-constexpr std::int64_t worth_sharing_ns = 10'000;
-constexpr std::int64_t worth_waking_ns = 150'000;
-/* Between cores without a common cache, moving the operands of a shorter region costs more. */
-constexpr std::int64_t worth_moving_ns = 350'000;
 /* Calls above this wake sleeping workers when one follows the other: those stay awake between. */
 constexpr std::int64_t worth_waking_often_ns = 40'000;
-/* A single chunk longer than this runs on a thread of its own, while the caller polls. */
-constexpr std::int64_t too_long_to_poll_ns = 20'000'000;
-/* Work on one thread that is done whole, without polls between chunks. */
-constexpr std::int64_t alone_whole_ns = 5'000'000;
-
-/* Loops pause about this often; a pause costs some 50 ns. */
-constexpr std::int64_t pause_ns = 100'000;
-constexpr std::int64_t first_grant = 64;
-constexpr std::int64_t largest_grant = std::int64_t{1} << 20;
 
 unsigned thread_limit(unsigned option) {
   static const unsigned all = usable_cpus();
@@ -34,125 +17,6 @@ unsigned thread_limit(unsigned option) {
 }
 
 } // namespace
-
-Frame::Frame(const Program &program)
-    : inputs(program.inputs.size()), buffers(program.buffers.size()) {
-  prepare_layout(program, layout);
-  std::size_t most = 0;
-  for (const Instruction &i : program.code) {
-    most = std::max(most, i.buffers.size());
-  }
-  arguments_.resize(most);
-}
-
-namespace {
-
-/* The blocks one after another, asking between chunks whether to go on. */
-std::int32_t polled_for(const Region &r, Poller &poller) {
-  std::int32_t result = SYMC_OK;
-  for (std::int64_t at = 0; at < r.blocks; at += r.grain) {
-    const std::int64_t end = std::min(at + r.grain, r.blocks);
-    const std::int32_t code = r.kernel(r.base, r.buffers, r.dims, at, end);
-    if (code == SYMC_CANCELLED || poller.stop()) {
-      return SYMC_CANCELLED;
-    }
-    result = std::max(result, code);
-  }
-  return result;
-}
-
-} // namespace
-
-/* symc_ctx.parallel_for outside regions: shares when workers are there, else runs here. */
-std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
-                          const std::int64_t *dims, std::int64_t blocks, std::int64_t grain) {
-  Frame &frame = *reinterpret_cast<const CallContext *>(ctx)->frame;
-  const std::int64_t chunk = chunk_of(grain, blocks, frame.threads_);
-  Pool *pool = frame.threads_ > 1 && blocks > chunk ? Pool::instance() : nullptr;
-  RegionResult result;
-  const Region region{
-      kernel, buffers, dims, blocks, chunk, static_cast<std::size_t>(ctx->scratch_bytes), ctx};
-  Poller idle;
-  Poller &poller = frame.committed_ ? idle : *frame.poller_;
-  if (pool == nullptr || !pool->run(region, frame.threads_, poller, result)) {
-    return poller.active() ? polled_for(region, poller)
-                           : serial_for(ctx, kernel, buffers, dims, blocks, grain);
-  }
-  merge_status(*ctx->status, result.status);
-  frame.stats.threads = std::max<std::uint64_t>(frame.stats.threads, result.threads);
-  if (result.cancelled) {
-    return SYMC_CANCELLED;
-  }
-  return result.status.code != 0 ? SYMC_TRAPPED : SYMC_OK;
-}
-
-bool grow(symc_tape &tape, std::int64_t used, std::int64_t bytes) noexcept {
-  if (bytes < 0) {
-    return false;
-  }
-  void *larger = allocate_aligned(static_cast<std::size_t>(bytes));
-  if (larger == nullptr) {
-    return false;
-  }
-  if (used > 0) {
-    std::memcpy(larger, tape.data, static_cast<std::size_t>(used));
-  }
-  free_aligned(tape.data);
-  tape = {larger, bytes};
-  return true;
-}
-
-/* symc_ctx.grow. */
-std::int32_t grow_tape(const symc_ctx *ctx, symc_tape *tape, std::int64_t used,
-                       std::int64_t bytes) {
-  Frame &frame = *reinterpret_cast<const CallContext *>(ctx)->frame;
-  if (tape->data != nullptr && bytes >= 0 && bytes <= tape->bytes) {
-    return SYMC_OK;
-  }
-  if (!grow(*tape, used, bytes)) {
-    frame.short_of_ = bytes;
-    return SYMC_NO_MEMORY;
-  }
-  ++frame.stats.allocations;
-  return SYMC_OK;
-}
-
-/* symc_ctx.pause. */
-std::int32_t pause_loop(const symc_ctx *ctx) {
-  return reinterpret_cast<const CallContext *>(ctx)->frame->pause();
-}
-
-/* Whether loops may go on, and for how many steps: so many that they take about pause_ns, at most
-   four times as many as before, since steps need not all take the same time. */
-std::int32_t Frame::pause() noexcept {
-  const auto now = std::chrono::steady_clock::now();
-  const std::int64_t elapsed =
-      std::max(std::chrono::nanoseconds(now - paused_).count(), std::int64_t{1});
-  paused_ = now;
-  if (cancel_.load(std::memory_order_relaxed) != 0 || (!committed_ && poller_->stop())) {
-    cancel_.store(1, std::memory_order_relaxed);
-    steps_left_ = 1;
-    return SYMC_CANCELLED;
-  }
-  const std::int64_t wanted = granted_ * pause_ns / elapsed;
-  granted_ = std::clamp(std::min(wanted, 4 * granted_), std::int64_t{1}, largest_grant);
-  steps_left_ = granted_;
-  return SYMC_OK;
-}
-
-CallContext Frame::context(symc_status &status) noexcept {
-  CallContext c{};
-  c.base.cancel = reinterpret_cast<const volatile std::int32_t *>(&cancel_);
-  c.base.status = &status;
-  c.base.parallel_for = parallel_for;
-  c.base.scratch = scratch_.data();
-  c.base.scratch_bytes = static_cast<std::int64_t>(layout.scratch);
-  c.base.steps_left = &steps_left_;
-  c.base.pause = pause_loop;
-  c.base.grow = grow_tape;
-  c.frame = this;
-  return c;
-}
 
 template <class Find> void Executable::resolve_kernels(Find find) {
   for (const Instruction &i : program_.code) {
@@ -387,7 +251,7 @@ void Executable::detach(Frame &frame, std::uint32_t slot) const {
 
 void Executable::run(Frame &frame, Poller &poller) const {
   place(frame);
-  frame.granted_ = frame.steps_left_ = first_grant;
+  frame.granted_ = frame.steps_left_ = Frame::first_grant;
   frame.cancel_.store(0, std::memory_order_relaxed);
   frame.trap_.code = 0;
   frame.committed_ = false;
@@ -495,125 +359,6 @@ void Executable::raise_trap(const Frame &frame) const {
   if (frame.trap_.code != 0) {
     throw Error(frame.trap_);
   }
-}
-
-void Executable::launch(Frame &frame, std::size_t at) const {
-  const Launch &l = frame.layout.launches[at];
-  if (l.blocks == 0) {
-    return;
-  }
-  ++frame.stats.kernels;
-  frame.stats.blocks += static_cast<std::uint64_t>(l.blocks);
-  const bool polls =
-      frame.poller_->active() && !frame.committed_ && !program_.code[at].pauses;
-  if (program_.code[at].pauses) {
-    frame.paused_ = std::chrono::steady_clock::now();
-  }
-  const bool stopped = polls && l.ns / l.blocks > too_long_to_poll_ns / l.grain
-                           ? launch_watched(frame, at)
-                           : launch_here(frame, at);
-  if (stopped) {
-    throw Error(ErrorKind::Interrupted, "interrupted");
-  }
-}
-
-/* Runs a kernel on this thread and perhaps on workers; true: it was stopped. */
-bool Executable::launch_here(Frame &frame, std::size_t at) const {
-  const Instruction &i = program_.code[at];
-  const Launch &l = frame.layout.launches[at];
-  for (std::size_t b = 0; b < i.buffers.size(); ++b) {
-    frame.arguments_[b] = frame.buffers[i.buffers[b]];
-  }
-  symc_status status{};
-  const CallContext context = frame.context(status);
-  const Region region{kernels_[at],
-                      frame.arguments_.data(),
-                      frame.layout.kernel_dims.data() + l.first_dim,
-                      l.blocks,
-                      l.grain,
-                      l.scratch,
-                      &context.base};
-  Poller idle;
-  Poller &poller = frame.committed_ ? idle : *frame.poller_;
-  RegionResult result;
-  if (!shares(frame, l) || !Pool::instance()->run(region, frame.threads_, poller, result)) {
-    result.cancelled = run_alone(region, l.ns, poller, result.status);
-  }
-  /* A kernel numbers what can trap in it; users know lines, which the instruction has. */
-  result.status.node = static_cast<std::int32_t>(i.node);
-  merge_status(frame.trap_, result.status);
-  frame.stats.threads = std::max<std::uint64_t>(frame.stats.threads, result.threads);
-  return result.cancelled;
-}
-
-bool Executable::shares(const Frame &frame, const Launch &l) {
-  if (frame.threads_ < 2 || l.blocks <= l.grain || l.ns < worth_sharing_ns) {
-    return false;
-  }
-  const Pool *pool = Pool::instance();
-  if (pool == nullptr || (pool->distant() && l.ns < worth_moving_ns)) {
-    return false;
-  }
-  return frame.woken_ || l.ns >= worth_waking_ns || pool->awake();
-}
-
-/* Whole when short; in chunks, polling between them, when long.  True: stopped.  Each chunk starts
-   with a clean record, so that a kernel need not compare what it finds there. */
-bool Executable::run_alone(const Region &r, std::int64_t ns, Poller &poller, symc_status &first) {
-  const bool whole = !poller.active() || ns <= alone_whole_ns;
-  const std::int64_t grain = whole ? r.blocks : r.grain;
-  symc_status &chunk = *r.base->status;
-  for (std::int64_t begin = 0; begin < r.blocks; begin += grain) {
-    const std::int64_t end = std::min(begin + grain, r.blocks);
-    const std::int32_t code = r.kernel(r.base, r.buffers, r.dims, begin, end);
-    merge_status(first, chunk);
-    chunk.code = 0;
-    if (code == SYMC_NO_MEMORY) {
-      throw Error(ErrorKind::Memory, "the rows of a loop need more memory than there is");
-    }
-    if (code == SYMC_CANCELLED || poller.stop()) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/* A chunk that takes long runs on a thread of its own, while this one polls and, told to stop, sets
-   the cancel flag that kernels read.  True: stopped. */
-bool Executable::launch_watched(Frame &frame, std::size_t at) const {
-  Poller &watcher = *frame.poller_;
-  Poller idle;
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool done = false;
-  bool stopped = false;
-  frame.poller_ = &idle;
-  const auto body = [&] {
-    const bool result = launch_here(frame, at);
-    const std::scoped_lock lock(mutex);
-    stopped = result;
-    done = true;
-    changed.notify_one();
-  };
-  std::thread thread;
-  try {
-    thread = std::thread(body);
-  } catch (const std::system_error &) {
-    frame.poller_ = &watcher;
-    return launch_here(frame, at);
-  }
-  std::unique_lock lock(mutex);
-  while (!changed.wait_for(lock, Poller::interval, [&] { return done; })) {
-    lock.unlock();
-    if (watcher.stop()) {
-      frame.cancel_.store(1, std::memory_order_relaxed);
-    }
-    lock.lock();
-  }
-  lock.unlock();
-  thread.join();
-  frame.poller_ = &watcher;
-  return stopped || watcher.stop();
 }
 
 } // namespace symc

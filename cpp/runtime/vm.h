@@ -28,6 +28,11 @@
 
 namespace symc {
 
+/* Work that is worth waking sleeping workers for. */
+inline constexpr std::int64_t worth_waking_ns = 150'000;
+/* Between cores without a common cache, moving the operands of a shorter region costs more. */
+inline constexpr std::int64_t worth_moving_ns = 350'000;
+
 /* Counts of one call, for tests and explain. */
 struct Stats {
   std::uint64_t allocations = 0; /* made by the runtime for this call, outputs not counted */
@@ -69,6 +74,9 @@ class Frame {
 public:
   explicit Frame(const Program &program);
 
+  /* Steps that loops may run before they pause for the first time. */
+  static constexpr std::int64_t first_grant = 64;
+
   Layout layout;
   std::vector<void *> inputs;  /* by input; set by the caller */
   std::vector<void *> buffers; /* by buffer number; the caller sets those of outputs */
@@ -87,10 +95,10 @@ private:
   std::vector<void *> arguments_; /* of the kernel that runs */
   Memory arena_;
   Memory scratch_;
-  std::vector<Tape> tapes_;       /* by slot */
-  std::int64_t short_of_ = 0;     /* bytes that a tape could not have */
-  std::int64_t steps_left_ = 0;   /* that loops may run before they pause */
-  std::int64_t granted_ = 0;      /* at the last pause */
+  std::vector<Tape> tapes_;     /* by slot */
+  std::int64_t short_of_ = 0;   /* bytes that a tape could not have */
+  std::int64_t steps_left_ = 0; /* that loops may run before they pause */
+  std::int64_t granted_ = 0;    /* at the last pause */
   std::chrono::steady_clock::time_point paused_{};
   std::vector<std::unique_ptr<Memory>> detached_; /* copies of inputs; see detach */
   std::atomic<std::int32_t> cancel_{0};

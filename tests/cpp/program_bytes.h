@@ -84,11 +84,14 @@ public:
     add(updates_, [&](Writer &w) { w.u32(slot).u32(buffer); });
   }
   void kernel(const std::string &symbol, const List &buffers, std::uint32_t blocks,
-              std::uint32_t cost, std::uint32_t scratch, bool traps = false) {
+              std::uint32_t cost, std::uint32_t scratch, unsigned flags = 0) {
     add(code_, [&](Writer &w) {
       w.u8(0).text(symbol).list(buffers).list({blocks}).u32(blocks).u32(cost).u32(scratch).u32(0);
-      w.u8(traps ? 1 : 0);
+      w.u8(flags);
     });
+  }
+  void bind(std::uint32_t dim, std::uint32_t buffer) {
+    add(code_, [&](Writer &w) { w.u8(4).u32(dim).u32(buffer).u32(0); });
   }
   void copy(std::uint32_t target, std::uint32_t source) {
     add(code_, [&](Writer &w) { w.u8(1).u32(target).u32(source).u32(0); });
@@ -102,12 +105,14 @@ public:
 
   List outputs;
   std::uint32_t arena = 0;
+  std::uint32_t computed = 0;
 
   [[nodiscard]] Bytes encode() const {
     Writer body;
     body.text("test");
-    for (const Section *s :
-         {&dims_, &sizes_, &constraints_, &inputs_, &states_, &constants_, &buffers_}) {
+    join(body, dims_);
+    body.u32(computed);
+    for (const Section *s : {&sizes_, &constraints_, &inputs_, &states_, &constants_, &buffers_}) {
       join(body, *s);
     }
     body.list(outputs);
@@ -125,6 +130,9 @@ public:
     return whole.bytes;
   }
 
+  static constexpr unsigned traps = 1; /* flags of a kernel */
+  static constexpr unsigned pauses = 2;
+  static constexpr unsigned i64 = static_cast<unsigned>(symc::DType::I64);
   static constexpr unsigned f32 = static_cast<unsigned>(symc::DType::F32);
 
 private:
