@@ -96,10 +96,6 @@ def _knows(node: Node) -> bool:
     return scalar_constant(node.operands[0]) is not None
 
 
-def _is_identity_broadcast(m: Match) -> bool:
-    return _same_type(m) and _is_identity_permutation(m)
-
-
 RULES = RuleSet(
     (
         Rule("add_minus_zero", _binary(ops.ADD, X, Const(-0.0)), _x, guard=on_floats),
@@ -139,7 +135,7 @@ RULES = RuleSet(
         Rule("where_true", Apply(ops.WHERE, (Const(1), X, Y), attrs=_knows), _x),
         Rule("where_false", Apply(ops.WHERE, (Const(0), Y, X), attrs=_knows), _x),
         Rule("cast_same", Apply(ops.CAST, (X,)), _x, guard=_same_type),
-        Rule("broadcast_same", Apply(ops.BROADCAST, (X,)), _x, guard=_is_identity_broadcast),
+        Rule("broadcast_same", Apply(ops.BROADCAST, (X,)), _x, guard=_same_type),
         Rule("reshape_same", Apply(ops.RESHAPE, (X,)), _x, guard=_same_type),
         Rule("permute_same", Apply(ops.PERMUTE, (X,)), _x, guard=_is_identity_permutation),
         Rule("slice_whole", Apply(ops.SLICE, (X,)), _x, guard=_is_whole_slice),

@@ -57,7 +57,8 @@ def _exact_reciprocal(m: Match) -> bool:
     number = _number(m, "c")
     if number is None or abs(frexp(number)[0]) != 0.5:
         return False
-    return bool(abs(1.0 / number) <= np.finfo(m.root.type.dtype).max)
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.asarray(1.0 / number).astype(m.root.type.dtype)))
 
 
 def _any_reciprocal(m: Match) -> bool:
@@ -154,7 +155,7 @@ LOSSLESS: Final = frozenset(
 def _first_is_lossless(m: Match) -> bool:
     source = m.holes["x"].type.dtype
     between = m.node.operands[0].type.dtype
-    return source == between or (source, between) in LOSSLESS
+    return (source, between) in LOSSLESS
 
 
 def _one_cast(m: Match) -> Term:
@@ -253,13 +254,13 @@ def _by(op: Op, number: float, kind: np.dtype | None = None) -> Sample:
     return sample
 
 
-def _chain(op: Op, kind: np.dtype | None = None, *, constant: bool = True) -> Sample:
-    """`op` of an input and two constants; the second is an input when not `constant`."""
+def _chain(op: Op, kind: np.dtype | None = None, *, inputs: tuple[int, ...] = (0,)) -> Sample:
+    """`op` of an input and two constants, those at `inputs` inputs too."""
 
     def sample(d: Draw) -> Term:
         x = d.input(d.shape(), kind)
-        c, other = d.constant(3, x), d.constant(5, x) if constant else d.input(x.shape, kind)
-        return term.make(op, term.make(op, x, c), other)
+        parts = [d.input(x.shape, kind) if i in inputs else d.constant(3 + i, x) for i in range(3)]
+        return term.make(op, term.make(op, parts[0], parts[1]), parts[2])
 
     return sample
 
@@ -297,7 +298,7 @@ def _chains(op: Op) -> tuple[Rule, Rule]:
             _merged,
             guard=_two_integers,
             examples=(_chain(op, I32), _chain(op, I64)),
-            near=(_chain(op, I64, constant=False),),
+            near=(_chain(op, I64, inputs=(0, 1)), _chain(op, I64, inputs=(0, 2))),
         ),
         Rule(
             f"{op.name}_constants",
@@ -306,7 +307,7 @@ def _chains(op: Op) -> tuple[Rule, Rule]:
             "reassoc",
             _two_constants,
             (_chain(op),),
-            (_chain(op, constant=False),),
+            (_chain(op, inputs=(0, 1)), _chain(op, inputs=(0, 2))),
         ),
     )
 

@@ -159,8 +159,8 @@ def _any_order(m: Match) -> bool:
 
 
 def _uniform(m: Match) -> bool:
-    """Whether y is one number everywhere, constant or not, and x is none."""
-    return not factor(m.holes["y"]).axes and bool(factor(m.holes["x"]).axes)
+    """Whether y is one number everywhere, constant or not."""
+    return not factor(m.holes["y"]).axes
 
 
 def _scaled_after(m: Match, side: int) -> Term:
@@ -279,13 +279,8 @@ def _product(d: Draw) -> Term:
     return term.apply_op(ops.DOT, (d.input((b, m, k)), d.input((n, b, k))), attrs)
 
 
-def _summed_product(d: Draw) -> Term:
-    made = _product(d)
-    return made.sum(d.choose([(1,), (2,), (1, 2)]))
-
-
-def _summed_batch(d: Draw) -> Term:
-    return _product(d).sum((0,))
+def _summed_product(*axes: int) -> Sample:
+    return lambda d: _product(d).sum(axes)
 
 
 def _scaled_rows(op: Op) -> tuple[Rule, ...]:
@@ -471,8 +466,8 @@ RULES = RuleSet(
             _dot_of_sums,
             "reassoc",
             _sums_free_axes,
-            (_summed_product,),
-            (_summed_batch,),
+            (_summed_product(1), _summed_product(2), _summed_product(1, 2)),
+            (_summed_product(0), _summed_product(0, 2)),
         ),
     )
 )

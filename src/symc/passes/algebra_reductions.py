@@ -217,11 +217,13 @@ def _permuted(op: Op, dtype: np.dtype | None = None) -> Sample:
     return sample
 
 
-def _transposed(op: Op) -> Sample:
-    def sample(d: Draw) -> Term:
-        return term.make(op, d.input((2, 3)).permute((1, 0)), axes=(0, 1))
+def _transposed(op: Op, dtype: np.dtype | None = None) -> Sample:
+    return lambda d: term.make(op, d.input((2, 3), dtype).permute((1, 0)), axes=(0, 1))
 
-    return sample
+
+def _reordered(op: Op, dtype: np.dtype | None = None) -> Sample:
+    """A permutation that is seen in the axes that are left."""
+    return lambda d: term.make(op, d.input((2, 3, 4), dtype).permute((2, 1, 0)), axes=(1,))
 
 
 def _ordered(op: Op) -> Sample:
@@ -274,6 +276,7 @@ def _exact(op: Op) -> tuple[Rule, ...]:
             _of_permuted,
             guard=_keeps_order,
             examples=(_permuted(op, kind),),
+            near=(_reordered(op, kind),),
         ),
     )
 
@@ -295,8 +298,8 @@ def _sum_rows(op: Op) -> tuple[Rule, ...]:
             Apply(op, (Apply(ops.PERMUTE, (X,)),)),
             _of_permuted,
             guard=_sums_in_order,
-            examples=(_ordered(op), _permuted(op, I64)),
-            near=(_transposed(op),),
+            examples=(_ordered(op), _permuted(op, I64), _transposed(op, I64)),
+            near=(_transposed(op), _reordered(op), _reordered(op, I64)),
         ),
     )
 

@@ -95,16 +95,15 @@ def _of_units(m: Match) -> Term:
 
 
 def _moves_units(m: Match) -> bool:
-    """Whether a permutation only moves axes of size 1."""
+    """Whether a permutation moves axes of size 1 at most."""
     order = integers(m.node.attrs, "axes")
     wide = [axis for axis in order if m["x"].shape[axis] != 1]
-    return wide == sorted(wide) and order != tuple(range(len(order)))
+    return wide == sorted(wide)
 
 
 def _adds_units(m: Match) -> bool:
-    """Whether a broadcast only adds axes of size 1."""
-    shape = m.root.type.shape
-    return shape != m["x"].shape and same_but_for_units(shape, m["x"].shape)
+    """Whether a broadcast adds axes of size 1 at most."""
+    return same_but_for_units(m.root.type.shape, m["x"].shape)
 
 
 def _reshaped(m: Match) -> Term:
@@ -266,6 +265,10 @@ def _spread_units(d: Draw) -> Term:
     return d.input((m, k)).reshape((m, 1, k)).broadcast((m, n, k), (0, 1, 2))
 
 
+def _spread_unit_input(d: Draw) -> Term:
+    return d.input((3, 1)).reshape((3, 1, 1)).broadcast((3, 2, 1), (0, 1, 2))
+
+
 def _spread_merge(d: Draw) -> Term:
     return d.input((3, 4)).reshape((12,)).broadcast((2, 12), (1,))
 
@@ -348,7 +351,7 @@ RULES = RuleSet(
             _without_units,
             guard=_under_units,
             examples=(_spread_units,),
-            near=(_spread_merge,),
+            near=(_spread_merge, _spread_unit_input),
         ),
         Rule(
             "set_slice_again",

@@ -307,6 +307,12 @@ def _two_products(d: Draw) -> Term:
     return (left * right + other if sign else left * right - other).sum((1,))
 
 
+def _dot_of_elements(d: Draw) -> Term:
+    """A contraction that multiplies element by element."""
+    m, k = d.size(), d.size()
+    return _dot(d.input((m, k)), d.input((k, m)), DotAxes((0, 1), (1, 0), (), (), (), ()))
+
+
 def _two_row_products(d: Draw) -> Term:
     """A sum of products of vectors: two reductions would read what one does."""
     x, y = d.input(shape := d.shape(2)), d.input(shape)
@@ -416,7 +422,7 @@ def table(once: Once, opaque: Opaque) -> RuleSet:
                 CONTRACTION,
                 _no_free_axes,
                 (_row_dots,),
-                (_chain_dots, _matrix_dot),
+                (_chain_dots, _matrix_dot, _dot_of_elements),
             ),
             Rule(
                 "dot_without_sum",

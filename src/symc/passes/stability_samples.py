@@ -60,9 +60,10 @@ def doubled(d: Draw) -> Term:
     return log(d.constant(2.0, x) * x)
 
 
-def positive_weights(d: Draw) -> Term:
+def positive_weights(d: Draw, computed: bool) -> Term:
     """log(sum(|w| e^x)): sums of both signs may cancel, and then nothing is accurate."""
     x = d.input(d.shape(2))
+    x = -x if computed else x
     return log((term.make(ops.ABS, d.input(x.shape)) * exp(x)).sum(d.axes(2)))
 
 
@@ -98,10 +99,22 @@ def of_nothing(d: Draw) -> Term:
     return term.make(ops.LOG, term.make(ops.EXP, x).sum((1,)))
 
 
-def normalised(d: Draw, over: bool) -> Term:
+def weighted_nothing(d: Draw) -> Term:
+    """log(sum(|w| e^x)) of no elements."""
+    x = d.input((2, 0))
+    return log((term.make(ops.ABS, d.input(x.shape)) * exp(x)).sum((1,)))
+
+
+def shares_of_nothing(d: Draw) -> Term:
+    """log(sum(e^x / e^y)) of no elements."""
+    x = d.input((2, 0))
+    return log((exp(x) / exp(d.input((2,))).broadcast(x.shape, (0,))).sum((1,)))
+
+
+def normalised(d: Draw, over: bool, *, empty: bool = False) -> Term:
     """e^x / sum(e^x), or times the reciprocal of the sum."""
-    x = d.input(d.shape())
-    axes = d.axes(x.rank)
+    x = d.input((2, 0) if empty else d.shape())
+    axes = (1,) if empty else d.axes(x.rank)
     kept = [axis for axis in range(x.rank) if axis not in axes]
     raised = term.make(ops.EXP, x)
     total = raised.sum(axes).broadcast(x.shape, kept)

@@ -248,15 +248,18 @@ SUMS: Final[tuple[Rule, ...]] = (
         _log_of_sum_of_quotients,
         _divides_by_no_less_than_zero,
         examples=(lambda d: samples.quotients(d, False, samples.exp),),
-        near=(lambda d: samples.quotients(d, False, samples.itself),),
+        near=(lambda d: samples.quotients(d, False, samples.itself), samples.shares_of_nothing),
     ),
     row(
         "log_of_weighted_sum_of_exp",
         log(_total(mul(exp(X), _W))),
         _log_of_weighted_sum,
         _not_limited,
-        examples=(samples.positive_weights,),
-        near=(samples.limited,),
+        examples=(
+            lambda d: samples.positive_weights(d, False),
+            lambda d: samples.positive_weights(d, True),
+        ),
+        near=(samples.limited, samples.weighted_nothing),
     ),
     row(
         "log_of_weighted_sum_of_exp_over",
@@ -272,7 +275,7 @@ SUMS: Final[tuple[Rule, ...]] = (
         _softmax,
         _not_shifted,
         examples=(lambda d: samples.normalised(d, True),),
-        near=(samples.hand_written_shift,),
+        near=(samples.hand_written_shift, lambda d: samples.normalised(d, True, empty=True)),
     ),
     row(
         "exp_times_reciprocal_of_sum",
@@ -280,6 +283,7 @@ SUMS: Final[tuple[Rule, ...]] = (
         _softmax,
         _not_shifted,
         examples=(lambda d: samples.normalised(d, False),),
+        near=(lambda d: samples.normalised(d, False, empty=True),),
     ),
     row("log_of_two_exps", log(add(exp(X), exp(Y))), _logaddexp),
     row(
