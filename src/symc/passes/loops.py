@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from symc.ir import moves, ops, term
-from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.core import Function, Node, Value
 from symc.ir.moves import Move, Note, place
 from symc.ir.ops.loop_groups import groups
 from symc.ir.options import Options
@@ -23,12 +23,13 @@ from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes import cse
 from symc.passes.loops_form import made, pruned, taken_apart
-from symc.passes.loops_join import join, split
+from symc.passes.loops_join import join, split, unjoin
 from symc.passes.loops_merge import joined, mergeable
 from symc.passes.loops_move import Later, copied, hoist, sink
 from symc.passes.loops_reads import pushed
 from symc.passes.loops_rows import last_rows
 from symc.passes.loops_sums import accumulate
+from symc.passes.rebuilt import rebuilt
 
 
 def run(function: Function, options: Options, note: Note = lambda move: None) -> Function:
@@ -59,16 +60,7 @@ def _rebuilt(function: Function, options: Options, note: Note) -> Function:
         else:
             kept = remake(node, operands, node.regions)
             values.update(zip(node.results, kept.results, strict=True))
-    return _with(function, values)
-
-
-def _with(function: Function, values: dict[Value, Value]) -> Function:
-    """The function with other values for its results; itself when they are the same."""
-    results = tuple(values.get(result, result) for result in function.results)
-    nodes, _ = reachable(results, stop=function.params)
-    if results == function.results and len(nodes) == len(function.nodes):
-        return function
-    return Function(function.name, function.params, tuple(nodes), results, function.constraints)
+    return rebuilt(function, values)
 
 
 def _changed(
@@ -137,13 +129,16 @@ def _merged(function: Function, sets: Sequence[Sequence[Node]], note: Note) -> F
             values.update(zip(unit[0].results, kept.results, strict=True))
             continue
         rows = zip(unit, operands, strict=True)
-        one = joined([taken_apart(node, given, read) for node, given in rows])
+        loops = [taken_apart(node, given, read) for node, given in rows]
+        for loop in loops:
+            unjoin(loop)
+        one = joined(loops)
         for other in unit[1:]:
             note(Move(moves.MERGED, place(unit[0]), one.reverse, other=place(other)))
         pruned(one)
         values.update(made(one))
         values.update({x: values.get(y, y) for x, y in one.also.items()})
-    return _with(function, values)
+    return rebuilt(function, values)
 
 
 def _units(

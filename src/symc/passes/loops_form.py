@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 
+from symc.ir.binding import mentioned_by
 from symc.ir.build import placed_at
-from symc.ir.core import Function, Node, Value, reachable
-from symc.ir.dims import Size
+from symc.ir.core import Function, Node, Value
+from symc.ir.dims import Size, Symbol
 from symc.ir.moves import Move, place
 from symc.ir.ops.loop_groups import Operands, groups, make_scan
 from symc.ir.ops.regions import cloned
+from symc.passes.rebuilt import bound_counts, nodes_behind
 from symc.records import dataclass
 
 
@@ -42,6 +44,7 @@ class Loop:
     """A scan as rows; `result` is None where nobody reads it.
 
     also: a result -> another whose value it has.  moves: what was done to the loop so far.
+    counts: the value of each dim that a node of the body binds.
     """
 
     node: Node
@@ -54,6 +57,7 @@ class Loop:
     ys: list[Row] = field(default_factory=list)
     also: dict[Value, Value] = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
+    counts: dict[Symbol, Value] = field(default_factory=dict)
 
     @property
     def wanted(self) -> list[Value]:
@@ -68,13 +72,32 @@ class Loop:
 
     def nodes(self) -> list[Node]:
         """The nodes of the body, in order."""
-        return reachable(self.wanted, stop=self.params)[0]
+        return nodes_behind(self.wanted, self.params, self.counts)
+
+    def sized(self) -> set[Node]:
+        """The nodes whose values have sizes that only a step knows: they stay in it."""
+        if not self.counts:
+            return set()
+        own = self.counts.keys()
+        return {node for node in self.nodes() if not own.isdisjoint(_symbols(node))}
+
+    def needed(self, values: Iterable[Value]) -> set[Value]:
+        """The params that values of the body depend on."""
+        wanted = list(values)
+        nodes = nodes_behind(wanted, self.params, self.counts)
+        return {x for x in (*wanted, *(x for n in nodes for x in n.operands)) if x.node is None}
 
     def moved(self, kind: str, value: Value | None = None, stops: Iterable[Value] = ()) -> Move:
         """Record what is done to the loop; who does it says what was made, once it is there."""
         move = Move(kind, place(self.node), self.reverse, value, tuple(stops))
         self.moves.append(move)
         return move
+
+
+def _symbols(node: Node) -> set[Symbol]:
+    """The computed dims that a node or its operands mention."""
+    found = {symbol for x in node.operands for symbol in x.type.symbols()}
+    return found | mentioned_by(node)
 
 
 def taken_apart(node: Node, operands: Sequence[Value], read: Iterable[Value]) -> Loop:
@@ -98,6 +121,7 @@ def taken_apart(node: Node, operands: Sequence[Value], read: Iterable[Value]) ->
             for row in zip(carries, given[1], body.results[:count], results[:count], strict=True)
         ],
         [Row(*row) for row in zip(body.results[count:], results[count:], strict=True)],
+        counts=bound_counts(body.nodes),
     )
 
 
@@ -129,8 +153,7 @@ def pruned(loop: Loop) -> bool:
     live = _live(loop)
     loop.carries = [carry for carry in loop.carries if carry.param in live]
     _settle_constant(loop)
-    _, free = reachable(loop.wanted)
-    needed = set(free)
+    needed = loop.needed(loop.wanted)
     loop.consts = {p: x for p, x in loop.consts.items() if p in needed}
     loop.xs = {p: x for p, x in loop.xs.items() if p in needed}
     return before != (len(loop.ys), len(loop.carries), len(loop.consts), len(loop.xs))
@@ -142,8 +165,8 @@ def _live(loop: Loop) -> set[Value]:
     found = {carry.param for carry in loop.carries if carry.result is not None}
     todo = [*(row.value for row in loop.ys), *(of_param[p].after for p in found)]
     while todo:
-        _, free = reachable(todo)
-        gained = [p for p in free if p in of_param and p not in found]
+        needed = loop.needed(todo)
+        gained = [p for p in of_param if p in needed and p not in found]
         found.update(gained)
         todo = [of_param[p].after for p in gained]
     return found

@@ -108,6 +108,9 @@ def joined(loops: Sequence[Loop]) -> Loop:
                 fixed[param] = by_operand[operand]
     carries = [carry for loop in loops for carry in loop.carries]
     classes, values = _settled(loops, carries, fixed)
+    for loop in loops:
+        counts = loop.counts.items()
+        made.counts.update({dim: values.get(count, count) for dim, count in counts})
     _fill(made, loops, carries, classes, values)
     return made
 

@@ -92,9 +92,11 @@ def _hoist_rows(loop: Loop) -> bool:
 
 def _only_from(loop: Loop, known: set[Value]) -> list[Node]:
     """The nodes that read nothing but `known` values and each other."""
-    found = []
+    found, sized = [], loop.sized()
     for node in loop.nodes():
-        if node.op.kind is not Kind.CONTROL and all(x in known for x in node.operands):
+        if node.op.kind is Kind.CONTROL or node in sized:
+            continue
+        if all(x in known for x in node.operands):
             known.update(node.results)
             found.append(node)
     return found
@@ -127,6 +129,7 @@ def _replace(loop: Loop, instead: Mapping[Value, Value]) -> None:
         carry.after = current.get(carry.after, carry.after)
     for row in loop.ys:
         row.value = current.get(row.value, row.value)
+    loop.counts = {dim: current.get(count, count) for dim, count in loop.counts.items()}
 
 
 def copied(nodes: Iterable[Node], instead: Mapping[Value, Value]) -> dict[Value, Value]:
@@ -185,7 +188,8 @@ def sink(loop: Loop) -> list[Later]:
     """Move what only ys depend on behind the loop."""
     core = inner_nodes(loop)
     outer = [n for n in loop.nodes() if n not in core]
-    movable = [n for n in outer if n.op.kind is not Kind.CONTROL]
+    sized = loop.sized()
+    movable = [n for n in outer if n.op.kind is not Kind.CONTROL and n not in sized]
     heavy = _with_heavy(movable)
     rows = [
         row

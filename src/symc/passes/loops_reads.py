@@ -18,7 +18,7 @@ from typing import Final
 
 from symc.ir import ops
 from symc.ir.build import apply, placed_at
-from symc.ir.core import Attr, Function, Node, Value, reachable
+from symc.ir.core import Attr, Function, Node, Value
 from symc.ir.dims import Size, substitute, symbols
 from symc.ir.ops import attributes
 from symc.ir.ops.contract import dot_axes
@@ -26,6 +26,7 @@ from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
 from symc.ir.rewriter import remake
 from symc.ir.term import Term
+from symc.passes.rebuilt import rebuilt
 from symc.passes.sweep import Sweep
 from symc.records import dataclass
 
@@ -78,9 +79,7 @@ def pushed(function: Function) -> Function:
             values.update(
                 zip(node.results, remake(node, operands, node.regions).results, strict=True)
             )
-    results = tuple(values.get(result, result) for result in function.results)
-    nodes, _ = reachable(results, stop=function.params)
-    return Function(function.name, function.params, tuple(nodes), results, function.constraints)
+    return rebuilt(function, values)
 
 
 def _of_what_it_is_of(node: Node) -> Sequence[Value] | None:

@@ -26,6 +26,7 @@ from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes.loops_form import Carry, Loop, Row, made, pruned, taken_apart
 from symc.passes.loops_move import copied, inner_nodes, read_of
+from symc.passes.rebuilt import rebuilt
 from symc.records import dataclass
 
 MOST: Final = 8  # rows that are kept as carries
@@ -82,9 +83,7 @@ def last_rows(function: Function, note: Note = lambda move: None) -> Function:
             values.update(zip(node.results, kept.results, strict=True))
     if not values:
         return function
-    results = tuple(values.get(result, result) for result in function.results)
-    nodes, _ = reachable(results, stop=function.params)
-    return Function(function.name, function.params, tuple(nodes), results, function.constraints)
+    return rebuilt(function, values)
 
 
 def _readers(function: Function) -> _Readers:

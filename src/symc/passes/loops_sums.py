@@ -136,7 +136,17 @@ def is_zero(value: Value) -> bool:
 
 def _may_move(loop: Loop, one: _Term, *, reassociate: bool) -> bool:
     licensed = reassociate or all(map(_licensed, one.parts))
-    return licensed and all(_fits(loop, leaf) for leaf in one.leaves)
+    return licensed and all(_fits(loop, leaf) for leaf in one.leaves) and not _sized(loop, one)
+
+
+def _sized(loop: Loop, one: _Term) -> bool:
+    """Whether a leaf is made of values with sizes that only a step knows."""
+    sized = loop.sized()
+    if not sized:
+        return False
+    loops = (r for n in loop.nodes() if n.op.kind is Kind.CONTROL for r in n.results)
+    nodes, _ = reachable(one.leaves, stop=[*loop.params, *loops])
+    return not sized.isdisjoint(nodes)
 
 
 def _licensed(value: Value) -> bool:

@@ -18,7 +18,7 @@ from typing import Final
 
 from symc.ir import ops
 from symc.ir.build import apply
-from symc.ir.core import Function, Node, Value, reachable
+from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size
 from symc.ir.ops import attributes
 from symc.ir.ops.loop_groups import Groups, Window, groups
@@ -27,6 +27,7 @@ from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes import dce
 from symc.passes.loops_reads import guessed, pushed
+from symc.passes.rebuilt import rebuilt
 from symc.records import dataclass
 
 _WORTH: Final = (3, 4)  # kept rows per row, at most
@@ -121,9 +122,7 @@ def _rebuilt(function: Function, kept: Mapping[Value, _Kept]) -> Function:
         elif operands != list(node.operands):
             made = remake(node, operands, node.regions)
             values.update(zip(node.results, made.results, strict=True))
-    results = tuple(values.get(result, result) for result in function.results)
-    nodes, _ = reachable(results, stop=function.params)
-    return Function(function.name, function.params, tuple(nodes), results, function.constraints)
+    return rebuilt(function, values)
 
 
 def _scan(

@@ -13,7 +13,7 @@ import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable_whole
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops.record import Arrays, BatchContext, Derive, EvaluateContext
 from symc.ir.rewriter import closed_over, spliced
@@ -64,7 +64,7 @@ def cloned(function: Function) -> Function:
     """A copy with values of its own."""
     params = fresh(function)
     results = spliced(function, params)
-    nodes, _ = reachable(results, stop=params)
+    nodes, _ = reachable_whole(results, stop=params)
     return Function(function.name, tuple(params), tuple(nodes), results, function.constraints)
 
 
