@@ -150,21 +150,24 @@ def _sized(loop: Loop, one: _Term) -> bool:
 
 
 def _licensed(value: Value) -> bool:
-    """Whether sums of `value` over the steps may be taken in any order."""
-    if value.type.dtype.kind in "iu" or is_zero(value):
-        return True
-    node = value.node
-    while node is not None and _through(node):
-        node = node.operands[0].node
-    if node is None:
-        return False
+    """Whether sums of `value` over the steps may be taken in any order: it is made of products."""
+    todo, seen = [value], {value}
+    while todo:
+        one = todo.pop()
+        node = one.node
+        if one.type.dtype.kind in "iu" or is_zero(one):
+            continue
+        if node is not None and (_commutes(node) or node.op is ops.SUM):
+            todo += [x for x in node.operands if x not in seen]
+            seen.update(node.operands)
+        elif node is None or not _is_product(node):
+            return False
+    return True
+
+
+def _is_product(node: Node) -> bool:
     contraction = node.op.kind is Kind.CONTRACT and node.attrs["order"] != "chain"
     return contraction or node.op in {ops.MUL, ops.SCALE}
-
-
-def _through(node: Node) -> bool:
-    """Whether sums of products are sums of what is below."""
-    return node.op in {ops.NEG, ops.SUM} or (node.op.kind is Kind.VIEW and len(node.operands) == 1)
 
 
 def _fits(loop: Loop, leaf: Value) -> bool:
