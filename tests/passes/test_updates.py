@@ -151,3 +151,21 @@ def test_a_table_that_is_read_elsewhere_is_read_as_it_was() -> None:
     assert total == before.sum()
     np.testing.assert_array_equal(old, before[where])
     np.testing.assert_array_equal(table.get(), combined("add", before, where, given))
+
+
+@pytest.mark.parametrize("numerics", ["fast", "strict"])
+def test_a_table_of_which_few_rows_are_read_is_updated_in_those(numerics: str) -> None:
+    before = np.random.default_rng(3).standard_normal((500, 8))
+    table = sc.shared(before)
+    i = sc.var("i", "i64[6]")
+    loss = sc.sum(sc.sin(table[i]))
+    update = {table: table - 0.5 * sc.grad(loss, table)}
+    f = sc.function([i], loss, updates=update, numerics=numerics, cache=False)
+    moved, whole = f.cost().bytes, before.nbytes
+    assert moved < whole / 4 if numerics == "fast" else moved >= 2 * whole
+    assert not written_whole(f)
+    where = np.array([3, 499, 3, -1, 0, 7])
+    np.testing.assert_allclose(f(where), np.sin(before[where]).sum(), rtol=1e-12)
+    slope = np.zeros_like(before)
+    np.add.at(slope, where, np.cos(before[where]))
+    np.testing.assert_allclose(table.get(), before - 0.5 * slope, rtol=1e-12)

@@ -8,13 +8,14 @@ element that a reduction takes in, two per product of a contraction.  A transcen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from symc.ir import ops
+from symc.ir.affine import IndexMap
 from symc.ir.dims import Size, prove_le, size_product, substitute, symbol
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
-from symc.ir.nest import ContractStage, MapStage, Nest, Stage
+from symc.ir.nest import ContractStage, Gather, Load, MapStage, Nest, Stage, Store
 from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
 from symc.ir.program import Program, size_table
@@ -27,9 +28,8 @@ class Cost:
     """Sizes: numbers, or expressions of the sizes that were not given.
 
     flops: arithmetic operations of one call; one step of a while loop, all branches of a choice.
-    bytes: read and written by kernels, each operand of a kernel once, or what is met of it at
-    places that are data.  workspace: bytes that a call needs besides inputs, outputs and shared
-    variables.
+    bytes: read and written by kernels, each element that a kernel may meet once.  workspace: bytes
+    that a call needs besides inputs, outputs and shared variables.
     """
 
     flops: Size
@@ -87,20 +87,45 @@ def step_cost(step: Step) -> tuple[Size, Size]:
 
 
 def _met(nest: Nest, number: int) -> Size:
-    """Elements of an operand that are read or written; those at places that are data, if fewer."""
+    """Elements of an operand that are read or written: at most all of them."""
     elements = nest.operands[number].type.elements
-    points: Size = 0
+    places: dict[tuple[IndexMap, tuple[Gather, ...]], Size] = {}
     for stage in nest.stages:
-        if isinstance(stage, ContractStage) and number in (stage.lhs.operand, stage.rhs.operand):
-            return elements
-        for access in (*stage.loads, *stage.stores):
-            if any(gather.operand == number for gather in access.gathers):
+        if isinstance(stage, ContractStage):
+            if any(number in _operands(access) for access in _accesses(stage)):
                 return elements
+            continue
+        space = (*nest.outer, *stage.inner)
+        for access in _accesses(stage):
+            for gather in access.gathers:
+                if gather.operand == number:
+                    places[gather.map, ()] = _points(space, gather.map)
             if access.operand == number:
-                if not access.gathers or isinstance(stage, ContractStage):
-                    return elements
-                points = points + size_product((*nest.outer, *stage.inner))
+                maps = (access.map, *(gather.map for gather in access.gathers))
+                places[access.map, access.gathers] = _points(space, *maps)
+    points = sum(places.values(), start=0)
     return points if prove_le(points, elements) else elements
+
+
+def _accesses(stage: Stage) -> list[Load | Store]:
+    plain: list[Load | Store] = [*stage.loads, *stage.stores]
+    return [*plain, stage.lhs, stage.rhs] if isinstance(stage, ContractStage) else plain
+
+
+def _operands(access: Load | Store) -> list[int]:
+    return [access.operand, *(gather.operand for gather in access.gathers)]
+
+
+def _points(space: Sequence[Size], *maps: IndexMap) -> Size:
+    """How many places an access has: the points of the axes that it depends on."""
+    used = {
+        axis
+        for map in maps
+        for affine in map.indices
+        for axis, factor in enumerate(affine.factors)
+        if factor != 0
+    }
+    return size_product(tuple(space[axis] for axis in sorted(used)))
 
 
 def _flops(nest: Nest, stage: Stage) -> Size:

@@ -18,6 +18,7 @@ from symc.passes import (
     algebra_arithmetic,
     algebra_dots,
     algebra_reductions,
+    algebra_scatter,
     algebra_selections,
     algebra_views,
 )
@@ -169,6 +170,7 @@ TABLES: Final = (
     algebra_selections.RULES,
     algebra_views.RULES,
     algebra_reductions.RULES,
+    algebra_scatter.RULES,
     algebra_dots.RULES,
 )
 _ALL: Final = RuleSet(tuple(row for table in TABLES for row in table.rules))

@@ -55,7 +55,8 @@ def _checked(step: Step) -> list[Step]:
 def _raising(stage: MapStage) -> Iterator[tuple[Load | Store, Gather]]:
     """The indices that may trap, each once."""
     seen: set[tuple[int, Gather]] = set()
-    for access in (*stage.loads, *stage.stores):
+    accesses: list[Load | Store] = [*stage.loads, *stage.stores]
+    for access in accesses:
         for gather in access.gathers:
             if gather.mode == RAISE and (access.operand, gather) not in seen:
                 seen.add((access.operand, gather))
