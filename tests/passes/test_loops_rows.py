@@ -100,6 +100,7 @@ def test_gradients_of_the_last_row() -> None:
         (7 - dims.symbol("n"), 7),
         (dims.symbol("n"), None),
         (dims.maximum(dims.symbol("n"), 4), None),
+        (dims.maximum(dims.minimum(dims.symbol("n"), 4) - 2, 0) + 2, 4),
     ],
 )
 def test_bounds_of_sizes(size: dims.Size, bound: int | None) -> None:

@@ -153,3 +153,57 @@ def test_inside_of_loops_and_batches() -> None:
     given = np.random.default_rng(3).normal(size=(2, 12, 120))
     np.testing.assert_allclose(sc.jit(f)(given[0]), by_hand(given[0]), rtol=1e-12)
     np.testing.assert_allclose(sc.vmap(f)(given), [by_hand(x) for x in given], rtol=1e-12)
+
+
+STOPPED: dict[str, tuple[Callable, int]] = {
+    "[-1]": (lambda y: y[-1], 1),
+    "[-4:]": (lambda y: y[-4:], 4),
+    "[-40:]": (lambda y: y[-40:], 40),
+    "[-6:][::-2]": (lambda y: y[-6:][::-2], 6),
+    "[:7]": (lambda y: y[:7], 7),
+    "both ends": (lambda y: sc.concat([y[:3], y[-5:]]), 8),
+    "within": (lambda y: y[1:4] + y[-3:], 7),
+    "arithmetic": (lambda y: (2 * y.T + 1)[:, -3:], 3),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_ends_of_loops_that_stop_when_they_like(name: str) -> None:
+    take, rows = STOPPED[name]
+    x = sc.var("x", "f64[n,3]")
+
+    def stacked() -> Any:
+        stop = lambda c: sc.sum(c) > 2.5  # noqa: E731
+        return sc.scan(step, sc.zeros(3), x, until=stop)[1]
+
+    f = sc.function([x], take(stacked()))
+    ys = stacked()
+    whole = sc.function([x], [take(ys), ys])
+    loop = f.ir("optimized").partition('"symc.while"')[2].partition("\n}")[0]
+    stacks = loop.rpartition("->")[2].count("$rows") if "->" in loop else 0
+    assert stacks == 0
+    assert f.cost().workspace <= rows * ROW * 3 + 1000
+    ran = set()
+    for seed in range(6):
+        given = np.random.default_rng(seed).normal(size=(50, 3))
+        try:
+            want, every = whole(given)
+        except (sc.ShapeError, sc.SymcIndexError) as error:
+            with pytest.raises(type(error)):
+                f(given)
+            continue
+        ran.add(len(every))
+        assert f(given).tolist() == want.tolist()
+    assert len(ran) > 1
+
+
+def test_gradients_of_the_ends_of_loops_that_stop() -> None:
+    given = np.random.default_rng(2).normal(size=(50, 3))
+
+    def loss(x: Any, more: float) -> Any:
+        ys = sc.scan(step, sc.zeros(3), x, until=lambda c: sc.sum(c) > 2.5)[1]
+        return sc.sum(ys[-4:] ** 2) + sc.sum(ys[:2]) + more * sc.sum(ys)
+
+    some, whole = (sc.grad(lambda x, m=more: loss(x, m))(given) for more in (0.0, 1e-300))
+    np.testing.assert_allclose(some, whole, rtol=1e-13)
+    assert np.any(some != 0)

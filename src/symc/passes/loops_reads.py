@@ -1,6 +1,6 @@
 """Slices of what is computed from ys move to the ys: `(2 * ys.T)[:, -1]` reads the last row of ys.
 
-before: scans, work on their ys row by row, and slices of it.  after: where nothing else reads a y,
+before: loops, work on their ys row by row, and slices of it.  after: where nothing else reads a y,
 the slices are of the y, and the work is done on those rows only.  Then `loops_rows` sees which rows
 of it are read at all.
 
@@ -22,7 +22,7 @@ from symc.ir.core import Attr, Function, Node, Value
 from symc.ir.dims import Size, substitute, symbols
 from symc.ir.ops import attributes
 from symc.ir.ops.contract import dot_axes
-from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import Kind
 from symc.ir.rewriter import remake
 from symc.ir.term import Term
@@ -31,6 +31,17 @@ from symc.passes.sweep import Sweep
 from symc.records import dataclass
 
 SAMPLE: Final = 10_007  # what a named size is taken to be where only costs depend on it
+
+
+LOOPS: Final = frozenset({ops.SCAN, ops.WHILE})
+
+
+def ys_of(node: Node) -> Sequence[Value]:
+    """The stacked results of a loop."""
+    if node.op is ops.SCAN:
+        return node.results[groups(node).carries :]
+    parts = while_groups(node)
+    return () if parts.rows is None else node.results[parts.carries : -1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ def guessed(size: Size) -> int:
 
 def pushed(function: Function) -> Function:
     """The function with slices moved to the ys that they are of; itself when there are none."""
-    if not any(node.op is ops.SCAN for node in function.nodes):
+    if not any(node.op in LOOPS for node in function.nodes):
         return function
     if not any(node.op is ops.SLICE for node in function.nodes):
         return function
@@ -108,8 +119,8 @@ class _Rows:
             self._follow(node)
 
     def _follow(self, node: Node) -> None:
-        if node.op is ops.SCAN:
-            for y in node.results[groups(node).carries :]:
+        if node.op in LOOPS:
+            for y in ys_of(node):
                 self.axis[y], self.root[y] = 0, y
             return
         if len(node.results) != 1 or not any(x in self.axis for x in node.operands):
@@ -167,8 +178,7 @@ class _Rows:
         for value in reversed(self.axis):
             readers = self._uses.get(value, ())
             if value not in results and all(
-                self._taken(node) is not None
-                or (node.op is not ops.SCAN and node.results[0] in found)
+                self._taken(node) is not None or (node.op not in LOOPS and node.results[0] in found)
                 for node in readers
             ):
                 found.add(value)
@@ -198,7 +208,7 @@ class _Rows:
         todo = [value]
         while todo:
             node = todo.pop().node
-            if node is None or node in found or node.op is ops.SCAN:
+            if node is None or node in found or node.op in LOOPS:
                 continue
             found.add(node)
             todo += [x for x in node.operands if x in self.axis]

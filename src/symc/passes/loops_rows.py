@@ -189,30 +189,55 @@ def _last_values(loop: Loop, value: Value, depth: int) -> list[Value]:
 
 def at_most(size: Size) -> int | None:
     """A number that `size` is never above, or None: sizes are >= 0, max and min what they are."""
-    todo, best = [size], None
-    for _ in range(_TRIES):
-        if not todo:
-            break
-        one = todo.pop()
-        low = lower_bound(0 - one)
-        if low is not None:
-            best = -low if best is None else min(best, -low)
-        todo += _weakened(one)
-    return best
+    bounds: dict[Size, int | None] = {}
+    todo = [size]
+    while todo:
+        one = todo[-1]
+        if one in bounds:
+            todo.pop()
+            continue
+        parts = _weakened(one) if len(bounds) < _TRIES else _Parts()
+        missing = [x for x in (*parts.any, *parts.all) if x not in bounds]
+        if missing and len(todo) < _TRIES:
+            todo += missing
+            continue
+        bounds[todo.pop()] = _least(one, parts, bounds)
+    return bounds[size]
 
 
-def _weakened(size: Size) -> list[Size]:
-    """Sizes that are not below this one, with one `max` or `min` less."""
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Sizes none of which is below another, or of which the largest is it (`all`, or nothing)."""
+
+    any: tuple[Size, ...] = ()
+    all: tuple[Size, ...] = ()
+
+
+def _least(size: Size, parts: _Parts, bounds: Mapping[Size, int | None]) -> int | None:
+    low = lower_bound(0 - size)
+    found = [] if low is None else [-low]
+    found += [bound for x in parts.any if (bound := bounds.get(x)) is not None]
+    largest = [bounds.get(x) for x in parts.all]
+    known = [bound for bound in largest if bound is not None]
+    if known and len(known) == len(largest):
+        found.append(max(known))
+    return min(found, default=None)
+
+
+def _weakened(size: Size) -> _Parts:
+    """What bounds a size, with one `max` or `min` less."""
     if isinstance(size, int):
-        return []
+        return _Parts()
     for monomial, factor in size.terms:
         if len(monomial) != 1 or monomial[0][1] != 1:
             continue
         atom = monomial[0][0]
-        if isinstance(atom, Apply) and atom.kind == ("min" if factor > 0 else "max"):
+        if isinstance(atom, Apply) and atom.kind in {"min", "max"}:
             rest = size - Dim(((monomial, factor),))
-            return [rest + atom.left * factor, rest + atom.right * factor]
-    return []
+            either = (rest + atom.left * factor, rest + atom.right * factor)
+            smaller = atom.kind == ("min" if factor > 0 else "max")
+            return _Parts(any=either) if smaller else _Parts(all=either)
+    return _Parts()
 
 
 @dataclass(frozen=True, slots=True)

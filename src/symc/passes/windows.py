@@ -28,6 +28,7 @@ from symc.ir.term import Term
 from symc.passes import dce
 from symc.passes.loops_reads import guessed, pushed
 from symc.passes.rebuilt import rebuilt
+from symc.passes.windows_while import keep_ends
 from symc.records import dataclass
 
 _WORTH: Final = (3, 4)  # kept rows per row, at most
@@ -43,9 +44,9 @@ class _Kept:
 
 def run(function: Function, options: Options) -> Function:
     """Let scans keep what is read."""
-    if not any(node.op is ops.SCAN for node in function.nodes):
+    if not any(node.op in {ops.SCAN, ops.WHILE} for node in function.nodes):
         return function
-    function = dce.run(pushed(function), options)
+    function = keep_ends(dce.run(pushed(function), options))
     uses = function.uses()
     kept: dict[Value, _Kept] = {}
     for node in function.nodes:
