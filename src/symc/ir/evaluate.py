@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from symc.ir.core import Function, Value
+from symc.ir.binding import has_computed
+from symc.ir.core import Constraint, Function, Value
 from symc.ir.dims import Dim, Symbol, substitute
 from symc.ir.errors import DTypeError, OpContractError, ShapeError, message
 from symc.ir.ops.record import Arrays, EvaluateContext
@@ -31,7 +32,7 @@ def _run(
     function: Function, arrays: Sequence[np.ndarray], outer: Mapping[str, int], order: str
 ) -> Arrays:
     dims = {**outer, **bind(function, arrays)}
-    check_constraints(function, dims)
+    later = check_constraints(function.constraints, dims)
     context = EvaluateContext(dims, order, _region_runner(dims, order))
     values: dict[Value, np.ndarray] = dict(zip(function.params, arrays, strict=True))
     for node, dead in zip(function.nodes, last_uses(function), strict=True):
@@ -39,6 +40,8 @@ def _run(
         for value, result in zip(node.results, results, strict=True):
             _check_result(value, result, context)
             values[value] = result
+        if later and node.regions:
+            later = check_constraints(later, dims)
         for value in dead:
             del values[value]
     return tuple(values[result] for result in function.results)
@@ -103,12 +106,18 @@ def dim_name(size: int | Dim) -> str | None:
     return None
 
 
-def check_constraints(function: Function, dims: Mapping[str, int]) -> None:
-    """ShapeError when a constraint does not hold for these dims."""
-    for constraint in function.constraints:
+def check_constraints(
+    constraints: Sequence[Constraint], dims: Mapping[str, int]
+) -> tuple[Constraint, ...]:
+    """ShapeError when a constraint does not hold for these dims; those that need dims which are
+    computed later."""
+    later = []
+    for constraint in constraints:
         left = substitute(constraint.left, dims)
         right = substitute(constraint.right, dims)
-        if left != right:
+        if has_computed(left) or has_computed(right):
+            later.append(constraint)
+        elif left != right:
             raise ShapeError(
                 message(
                     constraint.message,
@@ -117,6 +126,7 @@ def check_constraints(function: Function, dims: Mapping[str, int]) -> None:
                     where=constraint.location,
                 )
             )
+    return tuple(later)
 
 
 def _check_result(value: Value, result: np.ndarray, context: EvaluateContext) -> None:

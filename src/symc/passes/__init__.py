@@ -58,6 +58,7 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
         "multiply_add",
         "turn",
         "windows",
+        "whiles",
     )
 }
 
@@ -68,6 +69,7 @@ MEANING: Final = (
     "stabilise",
     "cse",
     "loops",
+    "whiles",
     "windows",
     "contractions",
     "order",
