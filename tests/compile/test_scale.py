@@ -98,7 +98,7 @@ def calls_of(make: Make, size: int) -> int:
 def test_work_is_linear(make: Make) -> None:
     make(64)
     one, two, four = (calls_of(make, size) for size in (256, 512, 1024))
-    assert (four - two) / (two - one) < 2.6, "2 when linear, 4 when quadratic"
+    assert (four - two) / (two - one) < 2.3, "2 when linear, 4 when quadratic"
 
 
 def test_a_long_chain_is_right_and_is_freed(few_frames: None) -> None:
@@ -119,7 +119,7 @@ def test_equal_pieces_share_their_code() -> None:
     short, long = (repeated(length)[1].stages for length in (1024, 2048))
     assert len(long.plan.steps) > 1.9 * len(short.plan.steps)
     # Pieces are equal where the ends of kernels, forward and backward, fall alike.
-    assert len(long.object.object) < 1.4 * len(short.object.object)
+    assert len(long.object.object) < 1.3 * len(short.object.object)
     kinds = {nest_key(step.nest) for step in long.plan.steps if isinstance(step.nest, Nest)}
     assert len(kinds) < 0.5 * len(long.plan.steps)
 
