@@ -34,6 +34,8 @@ from symc.scalar.formats import (
     size_above,
 )
 
+# e^2r, its coefficients exact multiples of those of e^r.
+EXP_TWICE = tuple(c * 2.0**power for power, c in enumerate((1.0, 1.0, *fitted.EXP_F32)))
 NEAR = {F32: 1.0, F64: 0.65}  # from here on the exponential serves
 
 
@@ -63,8 +65,8 @@ def _quotient(b: Builder, size: Lanes, near: Lanes) -> Lanes:
     magic = b.const(f.magic - 1, F32)
     shifted = b.fma(x, b.const(2 * LOG2_E, F32), magic)
     n = b.sub(shifted, magic)
-    rest = b.fma(n, b.const(-sum(LN2_F32), F32), b.add(x, x))
-    half = raised(b, horner(b, rest, (1.0, 1.0, *fitted.EXP_F32)), shifted, f)
+    rest = b.fma(n, b.const(-sum(LN2_F32) / 2, F32), x)
+    half = raised(b, horner(b, rest, EXP_TWICE), shifted, f)
     divisor = b.select(near, polynomial, b.add(half, b.const(0.5, F32)))
     return b.fma(b.neg(z), b.div(square, divisor), z)
 
