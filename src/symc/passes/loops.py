@@ -71,6 +71,7 @@ def _changed(
         note(Move(moves.ONCE, place(node), groups(node).reverse))
         return _one_step(node, operands)
     loop = taken_apart(node, operands, read)
+    loop.limit = options.memory_limit
     changed = pruned(loop)
     later: list[Later] = []
     if options.contract != "chain":

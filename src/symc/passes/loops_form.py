@@ -44,7 +44,8 @@ class Loop:
     """A scan as rows; `result` is None where nobody reads it.
 
     also: a result -> another whose value it has.  moves: what was done to the loop so far.
-    counts: the value of each dim that a node of the body binds.
+    counts: the value of each dim that a node of the body binds.  limit: the most bytes of an array
+    that is kept because work moves; None: as many as it is worth.
     """
 
     node: Node
@@ -58,6 +59,7 @@ class Loop:
     also: dict[Value, Value] = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
     counts: dict[Symbol, Value] = field(default_factory=dict)
+    limit: int | None = None
 
     @property
     def wanted(self) -> list[Value]:

@@ -27,6 +27,7 @@ from symc.ir.ops.record import Kind
 from symc.ir.rewriter import merged_locations, remake
 from symc.ir.term import Term
 from symc.passes.loops_form import Loop
+from symc.passes.loops_guard import may_keep
 from symc.passes.nominal import nominal
 from symc.passes.pieces import joined
 
@@ -162,6 +163,8 @@ class _Group:
             return True  # one of them computes what the others do
         if joined(self.parts, self.along) is not None:
             return True
+        if not may_keep(loop, sum((part.type.bytes for part in self.parts), start=0)):
+            return False
         copied = sum(nominal(part.type.bytes) for part in self.parts)
         return copied <= COPIED * nominal(loop.length)
 

@@ -29,6 +29,7 @@ from symc.ir.ops.loop_groups import stacked_type
 from symc.ir.ops.record import Kind
 from symc.passes.fuse_cost import CHEAP, cost
 from symc.passes.loops_form import Loop, Row
+from symc.passes.loops_guard import affordable, all_may_be_kept, may_keep
 from symc.records import dataclass
 
 _STAYS: Final = frozenset({Kind.VIEW, Kind.SOURCE})
@@ -67,6 +68,7 @@ def _hoist_constants(loop: Loop) -> bool:
     """Compute what depends on constants alone once."""
     once = _only_from(loop, set(loop.consts))
     gone = _crossing(loop, {n for n in once if n.op.kind not in _STAYS})
+    gone = [value for value in gone if may_keep(loop, value.type.bytes)]
     since = nodes_so_far()
     known = copied(once, loop.consts) if gone else {}
     for value in gone:
@@ -79,7 +81,7 @@ def _hoist_rows(loop: Loop) -> bool:
     """Compute what depends on sequences, too, for all steps at once."""
     each = _only_from(loop, {*loop.consts, *loop.xs, loop.number})
     constant = set(_only_from(loop, set(loop.consts)))
-    left = _crossing(loop, _with_heavy(n for n in each if n not in constant))
+    left = affordable(loop, _with_heavy(n for n in each if n not in constant), _crossing)
     if not left:
         return False
     since = nodes_so_far()
@@ -202,7 +204,7 @@ def sink(loop: Loop) -> list[Later]:
         return []
     read = read_of(loop, chosen, core)
     new = [x for x in read if all(row.value is not x for row in loop.ys)]
-    if not _worth(loop, chosen, new):
+    if not _worth(loop, chosen, new) or not all_may_be_kept(loop, new):
         return []
     loop.ys = [row for row in loop.ys if row not in chosen]
     stacks = Stacks(loop, {})

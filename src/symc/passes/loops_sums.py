@@ -23,6 +23,7 @@ from symc.ir.ops.contract import DotAxes, dot_axes
 from symc.ir.ops.record import Kind
 from symc.ir.term import Term
 from symc.passes.loops_form import Carry, Loop, Row
+from symc.passes.loops_guard import all_may_be_kept
 from symc.passes.loops_move import Later, Stacks, computed, inner_nodes, read_of
 from symc.passes.nominal import nominal
 from symc.records import dataclass
@@ -69,7 +70,9 @@ def accumulate(loop: Loop, *, reassociate: bool) -> list[Later]:
     for carry in loop.carries:
         terms = _terms(carry, users, loop.wanted)
         if terms and all(_may_move(loop, t, reassociate=reassociate) for t in terms):
-            found.append(_Sum(carry, terms))
+            one = _Sum(carry, terms)
+            if all_may_be_kept(loop, (x for leaf in one.leaves for x in _factors(leaf))):
+                found.append(one)
     gone = {one.carry.param for one in found}
     loop.carries = [carry for carry in loop.carries if carry.param not in gone]
     core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | inner_nodes(loop)
