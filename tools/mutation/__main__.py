@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tools.mutation.mutants import ROOT, Mutant, mutants
 
-GUARDS = ("tests/passes/test_guards.py", "tests/passes/test_golden.py")
+GUARDS = ("tests/passes/test_golden.py", "tests/passes/test_guards.py")
 ROWS = "tests/passes/test_rules.py"
 PLACES = "tests/passes/test_known_places.py"
 LAWS = ("tests/ir/test_op_laws.py", "tests/autodiff/test_laws.py")
