@@ -140,7 +140,8 @@ def test_the_gradient_of_a_formed_contraction_has_contractions_only_if_licensed(
         cache=False,
     )
     for rows in zip(f(A, B), strict(A, B), by_hand(A, B), strict=True):
-        np.testing.assert_allclose(rows[0], rows[2], rtol=1e-6)
+        # 1 - y * y, rounded once under the licence, is small beside its operands.
+        np.testing.assert_allclose(rows[0], rows[2], rtol=1e-6, atol=2e-7)
         np.testing.assert_allclose(rows[1], rows[2], rtol=1e-6)
     assert dots(strict) == 1
     assert dots(f) == dots(by_hand) == 3
