@@ -14,6 +14,8 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
@@ -280,6 +282,10 @@ def decimal_text(text: str) -> str:
 
 def literal_text(literal: Literal) -> str:
     """`dense<[1.0, 2.0]> : tensor<2xf32>`; equal elements once, long arrays as bytes."""
+    return _short_text(literal) if literal.array.size <= 1 else _literal_text(literal)
+
+
+def _literal_text(literal: Literal) -> str:
     array = literal.array
     type = type_text(TensorType(array.dtype, array.shape))
     data = array.tobytes()
@@ -295,6 +301,10 @@ def literal_text(literal: Literal) -> str:
     swapped = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     shown_bytes = swapped[: array.itemsize] if splat else swapped
     return f'dense<"0x{shown_bytes.hex().upper()}"> : {type}'
+
+
+# A long program has the same few numbers, over and over.
+_short_text: Final = lru_cache(maxsize=1024)(_literal_text)
 
 
 def _reads_back(array: np.ndarray) -> bool:
