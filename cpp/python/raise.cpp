@@ -19,6 +19,8 @@ const char *class_name(ErrorKind kind) noexcept {
     return "DTypeError";
   case ErrorKind::Value:
     return "DomainError";
+  case ErrorKind::Index:
+    return "SymcIndexError";
   case ErrorKind::Busy:
   case ErrorKind::Interrupted:
   case ErrorKind::Trap:

@@ -19,6 +19,7 @@ enum class ErrorKind {
   DType,       /* element types that do not fit: DTypeError */
   Memory,      /* sizes overflow or memory is exhausted: MemoryError */
   Value,       /* wrong argument value: ValueError */
+  Index,       /* an index outside an axis: SymcIndexError */
   Busy,        /* a shared variable is in use by this very thread: SymcError */
   Interrupted, /* the poll asked to stop; the poll has set the Python error */
   Trap         /* `trap` says what and where */

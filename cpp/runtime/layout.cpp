@@ -231,15 +231,27 @@ bool compute_level(const Program &p, Layout &l, Level &level) {
   return level.ready;
 }
 
+/* What a constraint that does not hold says. */
+Error failed(const Constraint &c, std::int64_t left, std::int64_t right) {
+  const std::string got = c.message + ": got " + std::to_string(left);
+  switch (c.kind) {
+  case ConstraintKind::Index:
+    return {ErrorKind::Index, got + ", expected at least " + std::to_string(right), c.node};
+  case ConstraintKind::Empty:
+    return {ErrorKind::Value, got + ", expected at least " + std::to_string(right), c.node};
+  case ConstraintKind::Equal:
+    break;
+  }
+  const std::string both = got + " and " + std::to_string(right) + ", expected equal sizes";
+  return {ErrorKind::Shape, both, c.node};
+}
+
 /* Which constraint does not hold. */
 [[noreturn]] void refuse(const Program &p, const Layout &l, const Level &level) {
   for (const std::uint32_t i : level.constraints) {
     const Constraint &c = p.constraints[i];
     if (l.sizes[c.left] != l.sizes[c.right]) {
-      throw Error(ErrorKind::Shape,
-                  c.message + ": got " + std::to_string(l.sizes[c.left]) + " and " +
-                      std::to_string(l.sizes[c.right]) + ", expected equal sizes",
-                  c.node);
+      throw failed(c, l.sizes[c.left], l.sizes[c.right]);
     }
   }
   throw Error(ErrorKind::Shape, "a size that a loop found does not fit");

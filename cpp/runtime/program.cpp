@@ -139,7 +139,8 @@ Constraint read_constraint(Reader &r) {
   const std::uint32_t left = r.u32();
   const std::uint32_t right = r.u32();
   const std::uint32_t node = r.u32();
-  return {left, right, node, r.string()};
+  const auto kind = static_cast<ConstraintKind>(r.below(constraint_kind_count, "constraint"));
+  return {left, right, node, kind, r.string()};
 }
 
 Input read_input(Reader &r) {
@@ -257,7 +258,7 @@ Program decode_program(std::span<const std::byte> bytes) {
   p.dims = read_list<std::string>(r, 4, [](Reader &in) { return in.string(); });
   p.computed = r.u32();
   p.sizes = read_list<SizeExpr>(r, 17, read_size);
-  p.constraints = read_list<Constraint>(r, 16, read_constraint);
+  p.constraints = read_list<Constraint>(r, 17, read_constraint);
   p.inputs = read_list<Input>(r, 11, read_input);
   p.states = read_list<StateSlot>(r, 9, read_state);
   p.constants = read_list<Constant>(r, 5, read_constant);

@@ -107,10 +107,14 @@ struct Instruction {
   std::uint32_t unless = none;        /* Jump: buffer, or none */
 };
 
+enum class ConstraintKind : std::uint8_t { Equal, Index, Empty };
+inline constexpr std::uint8_t constraint_kind_count = 3;
+
 struct Constraint {
   std::uint32_t left;
   std::uint32_t right;
   std::uint32_t node;
+  ConstraintKind kind; /* which error it is when they differ */
   std::string message;
 };
 

@@ -54,7 +54,7 @@ public:
   }
   std::uint32_t constant_size(std::int64_t value) { return size(symc::SizeOp::Const, value); }
   void constraint(std::uint32_t left, std::uint32_t right) {
-    add(constraints_, [&](Writer &w) { w.u32(left).u32(right).u32(0).text("sizes differ"); });
+    add(constraints_, [&](Writer &w) { w.u32(left).u32(right).u32(0).u8(0).text("sizes differ"); });
   }
   std::uint32_t input(const List &shape, bool donated = false) {
     return add(inputs_, [&](Writer &w) {

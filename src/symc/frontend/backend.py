@@ -15,6 +15,7 @@ import numpy as np
 
 from symc.frontend.convert import weak_cast
 from symc.frontend.trace import Traced
+from symc.ir.binding import has_computed
 from symc.ir.collector import paused
 from symc.ir.core import Constraint
 from symc.ir.dims import Dim, Size, substitute
@@ -137,9 +138,14 @@ def accepts(entry: Entry, arrays: Sequence[np.ndarray]) -> bool:
     for param, array in zip(entry.function.params, arrays, strict=False):
         if tuple(substitute(size, sizes) for size in param.type.shape) != array.shape:
             return False
-    return all(
-        substitute(c.left, sizes) == substitute(c.right, sizes) for c in entry.function.constraints
-    )
+    pairs = ((substitute(c.left, sizes), substitute(c.right, sizes)) for c in _known(entry))
+    return all(left == right for left, right in pairs)
+
+
+def _known(entry: Entry) -> list[Constraint]:
+    """The constraints that can be checked before the call."""
+    found = entry.function.constraints
+    return [c for c in found if not has_computed(c.left) and not has_computed(c.right)]
 
 
 def require_fit(entry: Entry, arrays: Sequence[np.ndarray]) -> None:
@@ -148,7 +154,7 @@ def require_fit(entry: Entry, arrays: Sequence[np.ndarray]) -> None:
         if not info.accept & Accept.ARRAY:
             weak_cast(array, param.type.dtype, f"argument {info.name}")
     sizes = bound_sizes(entry, arrays)
-    for constraint in entry.function.constraints:
+    for constraint in _known(entry):
         left, right = substitute(constraint.left, sizes), substitute(constraint.right, sizes)
         if left != right:
             raise _failed(entry.function.name, constraint, (left, right))

@@ -15,9 +15,11 @@ from typing import assert_never
 
 from symc.ir.core import Attr
 from symc.ir.program import (
+    CONSTRAINT_KINDS,
     Bind,
     Buffer,
     Commit,
+    Constraint,
     Copy,
     Input,
     Instruction,
@@ -64,7 +66,7 @@ def _head(program: Program) -> dict[str, Attr]:
         "sym_name": program.name,
         "dims": program.dims,
         "sizes": tuple((expr.op.name.lower(), expr.a, expr.b) for expr in program.sizes),
-        "constraints": tuple((c.left, c.right, c.node, c.message) for c in program.constraints),
+        "constraints": tuple(map(_constraint, program.constraints)),
         "inputs": tuple(map(_input, program.inputs)),
         "states": tuple(map(_state, program.states)),
         "constants": tuple(map(Literal, program.constants)),
@@ -72,6 +74,11 @@ def _head(program: Program) -> dict[str, Attr]:
         "arena": program.arena,
         "locations": program.locations,
     } | ({"computed": program.computed} if program.computed else {})
+
+
+def _constraint(c: Constraint) -> Attr:
+    kind = () if c.kind == CONSTRAINT_KINDS[0] else (c.kind,)
+    return (c.left, c.right, c.node, c.message, *kind)
 
 
 def _input(item: Input) -> Attr:

@@ -28,6 +28,7 @@ from symc.ir.generic_program import (
 )
 from symc.ir.lexer import Token
 from symc.ir.program import (
+    CONSTRAINT_KINDS,
     Bind,
     Buffer,
     BufferKind,
@@ -228,9 +229,14 @@ class _Fields(Fields):
         return SizeExpr(found, left, right)
 
     def as_constraint(self, value: Attr, name: str) -> Constraint:
-        left, right, node, text = self.parts(value, name, 4)
+        many = isinstance(value, tuple) and len(value) == 5
+        left, right, node, text, *rest = self.parts(value, name, 5 if many else 4)
         a, b = self.as_reference(left, name), self.as_reference(right, name)
-        return Constraint(a, b, self.as_reference(node, name), self.as_text(text, name))
+        kind = self.as_text(rest[0], name) if rest else CONSTRAINT_KINDS[0]
+        if kind not in CONSTRAINT_KINDS:
+            self.refuse(f"{name}: unknown kind {kind}")
+        where = self.as_reference(node, name)
+        return Constraint(a, b, where, self.as_text(text, name), kind)
 
     def as_input(self, value: Attr, name: str) -> Input:
         title, dtype, shape, accept, donated = self.parts(value, name, 5)

@@ -180,12 +180,17 @@ Instruction = Kernel | Copy | Jump | Commit | Bind
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Sizes `left` and `right` must be equal at each call; `node` names the operation."""
+    """Sizes `left` and `right` must be equal at each call; `node` names the operation, `kind` (as
+    in `core.Constraint`) the error."""
 
     left: int
     right: int
     node: int
     message: str
+    kind: str = "equal"
+
+
+CONSTRAINT_KINDS: Final = ("equal", "index", "empty")
 
 
 @dataclass(frozen=True, slots=True)

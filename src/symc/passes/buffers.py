@@ -251,7 +251,11 @@ class _Writer:
         )
         constraints = tuple(
             Constraint(
-                self._sizes(c.left), self._sizes(c.right), self._node((c.location,)), c.message
+                self._sizes(c.left),
+                self._sizes(c.right),
+                self._node((c.location,)),
+                c.message,
+                c.kind,
             )
             for c in function.constraints
         )

@@ -18,6 +18,7 @@ import numpy as np
 
 from symc.ir.errors import UnsupportedError, message
 from symc.ir.program import (
+    CONSTRAINT_KINDS,
     Bind,
     Buffer,
     BufferKind,
@@ -143,6 +144,7 @@ def _constraint(out: _Writer, constraint: Constraint) -> None:
     out.u32(constraint.left)
     out.u32(constraint.right)
     out.u32(constraint.node)
+    out.u8(CONSTRAINT_KINDS.index(constraint.kind))
     out.string(constraint.message)
 
 

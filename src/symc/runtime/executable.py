@@ -15,6 +15,7 @@ from enum import IntEnum
 import numpy as np
 
 from symc._runtime import Callable, Executable, Prepared, State, Tree
+from symc.ir.dims import Size, symbol
 from symc.ir.errors import DTypeError, ShapeError, message
 from symc.ir.program import Accept, Input, Program, SizeOp, size_table
 from symc.runtime.encode import encode
@@ -152,7 +153,8 @@ def _check_sizes(
     program: Program, shapes: Sequence[_Shaped], dims: dict[int, tuple[int, str]]
 ) -> None:
     """ShapeError for computed axes and constraints."""
-    values = size_table(program, {program.dims[d]: size for d, (size, _) in dims.items()})
+    known: dict[str, Size] = {name: symbol(name) for name in program.dims}
+    values = size_table(program, known | {program.dims[d]: n for d, (n, _) in dims.items()})
     named = ", ".join(f"{program.dims[d]} = {size}" for d, (size, _) in sorted(dims.items()))
     for name, entries, shape in shapes:
         for axis, (entry, size) in enumerate(zip(entries, shape, strict=True)):
@@ -161,7 +163,7 @@ def _check_sizes(
                 raise ShapeError(message(subject, got=size, expected=f"{values[entry]} ({named})"))
     for constraint in program.constraints:
         left, right = values[constraint.left], values[constraint.right]
-        if left != right:
+        if left != right and isinstance(left, int) and isinstance(right, int):
             where = program.locations[constraint.node] if program.locations else None
             raise ShapeError(
                 message(
