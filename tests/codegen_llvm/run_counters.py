@@ -37,13 +37,13 @@ class Counts:
 
     def __init__(self) -> None:
         self._numbers = np.zeros(ROOM, np.int64)
-        self._names: list[str] = []
+        self._keys: list[tuple[str, str]] = []
 
-    def add(self, name: str) -> str:
+    def add(self, kind: str, name: str) -> str:
         """The instruction that adds one to a new number."""
-        at = self._numbers.ctypes.data + 8 * len(self._names)
-        self._names.append(name)
-        assert len(self._names) <= ROOM
+        at = self._numbers.ctypes.data + 8 * len(self._keys)
+        self._keys.append((kind, name))
+        assert len(self._keys) <= ROOM
         return f"atomicrmw add ptr inttoptr (i64 {at} to ptr), i64 1 monotonic"
 
     def reset(self) -> None:
@@ -53,9 +53,17 @@ class Counts:
     @property
     def runs(self) -> Counter[str]:
         """How often the bodies of each name were run since the start."""
+        return self._summed(1)
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """The same by kind: `scan 0` is the body of a scan, `while 1` that of a while loop."""
+        return self._summed(0)
+
+    def _summed(self, part: int) -> Counter[str]:
         found: Counter[str] = Counter()
-        for name, number in zip(self._names, self._numbers.tolist(), strict=False):
-            found[name] += number
+        for key, number in zip(self._keys, self._numbers.tolist(), strict=False):
+            found[key[part]] += number
         return found
 
 
@@ -81,17 +89,21 @@ def counting() -> Iterator[Counts]:
 
     def of_runner(self: Runner, places: Places) -> None:
         number = int(self._name.rpartition(".")[2])
-        self._k.emit("i64", counts.add(controls[-1].node.regions[number].name))
+        node = controls[-1].node
+        key = f"{node.op.name} {number}", node.regions[number].name
+        self._k.emit("i64", counts.add(*key))
         run(self, places)
 
     def of_registers(
         self: Registers, function: Function, given: Sequence[Elements]
     ) -> list[list[Lanes]]:
-        self._k.emit("i64", counts.add(function.name))
+        node = controls[-1].node
+        key = f"{node.op.name} {node.regions.index(function)}", function.name
+        self._k.emit("i64", counts.add(*key))
         return registers(self, function, given)
 
     def of_kernel(self: KernelEmitter, name: str) -> None:
-        self.at_entry("i64", counts.add(KERNEL))
+        self.at_entry("i64", counts.add(KERNEL, KERNEL))
         finish(self, name)
 
     with pytest.MonkeyPatch.context() as patch, sc.options(cache=False, threads=1):
