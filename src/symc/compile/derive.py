@@ -13,6 +13,7 @@ regions is defined first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from symc.autodiff.jvp import tangents
@@ -40,7 +41,10 @@ BEFORE: Final = tuple("merge" if name == "cse" else name for name in MEANING if 
 
 
 def pullback(
-    results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
+    results: Sequence[Value],
+    cotangents: Sequence[Value],
+    wrt: Sequence[Value],
+    options: Options = OPTIONS,
 ) -> list[Value | None]:
     """Cotangent of each of `wrt`, given those of `results` (same types, in order).
 
@@ -49,24 +53,30 @@ def pullback(
     """
     report = Report("derivative")
     with paused():
-        made = gradient(defined(results, wrt, report), cotangents, wrt)
+        made = gradient(defined(results, wrt, report, options), cotangents, wrt)
     note(made, report.fired, report.moves)
     return made
 
 
 def pushforward(
-    results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
+    results: Sequence[Value],
+    wrt: Sequence[Value],
+    along: Sequence[Value],
+    options: Options = OPTIONS,
 ) -> list[Value | None]:
     """Tangent of each of `results` when `wrt[i]` moves along `along[i]` (same type)."""
     report = Report("derivative")
     with paused():
-        made = tangents(defined(results, wrt, report), wrt, along)
+        made = tangents(defined(results, wrt, report, options), wrt, along)
     note(made, report.fired, report.moves)
     return made
 
 
 def defined(
-    results: Sequence[Value], wrt: Sequence[Value], report: Report | None = None
+    results: Sequence[Value],
+    wrt: Sequence[Value],
+    report: Report | None = None,
+    options: Options = OPTIONS,
 ) -> Sequence[Value]:
     """`results` as the meaning passes define them, with `wrt` as inputs.
 
@@ -77,7 +87,10 @@ def defined(
     near, behind = _near(free)
     params = tuple(dict.fromkeys((*wrt, *behind)))
     everything = tuple(sorted((*near, *nodes), key=lambda node: node.serial))
-    return _defined(Function("differentiated", params, everything, tuple(results)), report).results
+    function = Function("differentiated", params, everything, tuple(results))
+    # What changes the program that is differentiated; licences to be inexact wait for the end.
+    own = replace(OPTIONS, contract=options.contract, memory_limit=options.memory_limit)
+    return _defined(function, own, report).results
 
 
 def _near(values: Sequence[Value]) -> tuple[set[Node], list[Value]]:
@@ -92,16 +105,16 @@ def _near(values: Sequence[Value]) -> tuple[set[Node], list[Value]]:
     return near, [value for value in read if value.node not in near]
 
 
-def _defined(function: Function, report: Report | None = None) -> Function:
+def _defined(function: Function, options: Options, report: Report | None = None) -> Function:
     """The function and its regions after the meaning passes; only plain calls are inlined."""
-    function = Sweep(inline.calls(function, OPTIONS)).run(_with_defined_regions)
-    return run_passes(function, BEFORE, OPTIONS, report)
 
+    def with_defined_regions(node: Node) -> Sequence[Value] | None:
+        regions = tuple(_defined(region, options) for region in node.regions)
+        if all(new is old for new, old in zip(regions, node.regions, strict=True)):
+            return None
+        where = node.locations
+        made = apply(node.op, node.operands, node.attrs, regions=regions, locations=where)
+        return made.results
 
-def _with_defined_regions(node: Node) -> Sequence[Value] | None:
-    regions = tuple(map(_defined, node.regions))
-    if all(new is old for new, old in zip(regions, node.regions, strict=True)):
-        return None
-    return apply(
-        node.op, node.operands, node.attrs, regions=regions, locations=node.locations
-    ).results
+    function = Sweep(inline.calls(function, options)).run(with_defined_regions)
+    return run_passes(function, BEFORE, options, report)

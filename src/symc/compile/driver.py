@@ -138,17 +138,15 @@ def compile_entry(entry: Entry, options: Options, states: Sequence[State]) -> Co
 
 def _require_offered(entry: Entry, options: Options) -> None:
     """UnsupportedError for an option that this version would have to ignore."""
-    ignored = {"device": options.device != "cpu", "memory_limit": options.memory_limit is not None}
-    for name, asked in ignored.items():
-        if asked:
-            raise UnsupportedError(
-                message(
-                    f"{entry.function.name}: option {name} is not offered yet",
-                    got=repr(getattr(options, name)),
-                    where=here(),
-                    advice=f"leave {name} out",
-                )
+    if options.device != "cpu":
+        raise UnsupportedError(
+            message(
+                f"{entry.function.name}: option device is not offered yet",
+                got=repr(options.device),
+                where=here(),
+                advice="leave device out",
             )
+        )
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from symc.ir.options import Options
 from symc.ir.text import canonical_bytes
 from symc.runtime.executable import Executable
 
-_OPTIONS = ("numerics", "contract", "device", "check", "opt")
+_OPTIONS = ("numerics", "contract", "device", "check", "opt", "memory_limit")
 _CPU_FIELDS = ("model name", "flags", "Features", "CPU implementer", "CPU part")
 # The first processor's block of /proc/cpuinfo fits; the others repeat it.
 _CPU_BYTES = 16384

@@ -17,6 +17,7 @@ from symc.frontend import constraints, emit
 from symc.frontend.expr import Expr, lift
 from symc.frontend.graft import fit, graft
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.settings import current
 from symc.frontend.spec import short_name
 from symc.ir import ops, term
 from symc.ir.core import Value, reachable
@@ -194,7 +195,8 @@ def pullback(
     results: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value]
 ) -> list[Value | None]:
     """Cotangents of `wrt`, which carry the constraints of the results."""
-    return _carrying(results, import_module(DERIVE).pullback(results, cotangents, wrt))
+    made = import_module(DERIVE).pullback(results, cotangents, wrt, current())
+    return _carrying(results, made)
 
 
 def each_pullback(
@@ -213,7 +215,7 @@ def pushforward(
     results: Sequence[Value], wrt: Sequence[Value], along: Sequence[Value]
 ) -> list[Value | None]:
     """Tangents of `results`, which carry the constraints of the results."""
-    return _carrying(results, import_module(DERIVE).pushforward(results, wrt, along))
+    return _carrying(results, import_module(DERIVE).pushforward(results, wrt, along, current()))
 
 
 def _carrying(results: Sequence[Value], found: list[Value | None]) -> list[Value | None]:

@@ -24,6 +24,7 @@ from symc.frontend.expr import Expr
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
 from symc.frontend.prepared import Serving
+from symc.frontend.settings import options as choosing
 from symc.frontend.settings import resolve
 from symc.frontend.signature import Choices, LeafPlace, Signature, example, require_exact
 from symc.frontend.spec import Spec, compiled_dtype, tensor_type
@@ -255,7 +256,10 @@ class Jit(Inspectable):
                 loaded.register(self, results, arguments)
 
         def trace(types: tuple[TensorType, ...]) -> Variant:
-            made = tracing.trace(self.fn, call.tree, leaves, places, types)
+            # What is differentiated inside is defined as these options ask for.
+            chosen = {name: getattr(self.options, name) for name in ("contract", "memory_limit")}
+            with choosing(**chosen):
+                made = tracing.trace(self.fn, call.tree, leaves, places, types)
             return Variant(made, self.options, ready)
 
         return Family(places, Specialiser(leaves, trace))

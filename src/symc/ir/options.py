@@ -51,6 +51,11 @@ class Options:
             raise DomainError(
                 message("option threads", got=repr(threads), expected="None or an int >= 1")
             )
+        limit = self.memory_limit
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise DomainError(
+                message("option memory_limit", got=repr(limit), expected="None or an int >= 0")
+            )
 
     @property
     def licences(self) -> frozenset[str]:
