@@ -75,3 +75,44 @@ def test_fast_recurrences_round_once() -> None:
     assert "x * y + z" in [fired.rule for fired in fast.explain().fired]
     assert "llvm.fma.f64" in fast.llvm()
     assert "llvm.fma.f64" not in strict.llvm()
+
+
+@pytest.mark.parametrize("mode", ["clip", "wrap", "fill", "raise"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_steps_take_from_tables_that_stay_in_memory(axis: int, mode: str) -> None:
+    """A table of 240 elements is no state of the loop: nothing is called in a step."""
+    rng = np.random.default_rng(axis)
+    table = rng.standard_normal((4, 60) if axis else (60, 4)).astype(np.float32)
+    low, high = (-60, 60) if mode == "raise" else (-200, 200)
+    indices = rng.integers(low, high, (25, 2))
+
+    def step(table: sc.Expr, total: sc.Expr, i: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+        rows = sc.take(table, i, axis=axis, mode=mode)
+        total = 0.5 * total + sc.sum(rows, axis=1 - axis)
+        return total, rows
+
+    f = sc.jit(lambda t, i: sc.scan(lambda c, x: step(t, c, x), np.zeros(2, np.float32), i))
+    last, rows = f(table, indices)
+    expected = sc.jit(lambda t, i: sc.take(t, i, axis=axis, mode=mode))(table, indices)
+    expected = np.moveaxis(expected, 1, 0) if axis else expected
+    assert np.array_equal(rows, expected)
+    total = np.zeros(2, np.float32)
+    for row in rows:
+        total = np.float32(0.5) * total + row.sum(axis=1 - axis)
+    np.testing.assert_allclose(last, total, rtol=1e-5, atol=1e-5)
+    assert "call i32 @" not in f.llvm()
+
+
+def test_a_chain_of_reads_and_an_index_out_of_range() -> None:
+    table = np.random.default_rng(0).integers(0, 50, 50)
+    f = sc.jit(
+        lambda t, n: sc.while_loop(
+            lambda s: (s[1] < n) & (t[s[0]] >= 0), lambda s: (t[s[0]], s[1] + 1), (np.int64(3), 0)
+        )[0]
+    )
+    at = 3
+    for _ in range(77):
+        at = table[at]
+    assert f(table, 77) == at
+    with pytest.raises(sc.SymcIndexError, match="50"):
+        f(np.full(50, 50), 77)

@@ -88,10 +88,9 @@ def native_launch(
     k = KernelEmitter(module, control.symbols)
     runners = [Runner(k, p, f"{symbol}.{i}") for i, p in enumerate(programs)]
     made = _Native(control, k, runners, outline)
-    if control.node.op is ops.SCAN and fits(control.node.regions):
-        cost = _scan_in_registers(made)
-    elif control.node.op is ops.WHILE and fits(control.node.regions):
-        cost = _while_in_registers(made)
+    if fits(control.node):
+        scan = control.node.op is ops.SCAN
+        cost = _scan_in_registers(made) if scan else _while_in_registers(made)
     elif control.node.op is ops.SCAN:
         cost = _scan(made)
     elif control.node.op is ops.WHILE:
@@ -387,8 +386,8 @@ def _scan_in_registers(made: _Native) -> Size:
     count = len(node.operands)
     length = as_reg(k.size(parts.length))
     scalars = Registers(k, made.outline)
-    consts, carries, xs = parts.split([x.type for x in body.params])
-    known = [scalars.load(k.buffer(i), type) for i, type in enumerate(consts)]
+    _, carries, xs = parts.split([x.type for x in body.params])
+    known = scalars.constants([k.buffer(i) for i in range(parts.consts)], node.regions)
     starts = [scalars.load(k.buffer(parts.consts + i), type) for i, type in enumerate(carries)]
     start = [scalars.reg(x) for x in _flat(starts)]
     ys = [result.type for result in body.results[parts.carries :]]
@@ -424,8 +423,8 @@ def _while_in_registers(made: _Native) -> Size:
     parts = steps.parts
     count = len(control.node.operands)
     scalars = Registers(k, made.outline)
-    consts, carries, xs = parts.split([x.type for x in body.params])
-    known = [scalars.load(k.buffer(i), type) for i, type in enumerate(consts)]
+    _, carries, xs = parts.split([x.type for x in body.params])
+    known = scalars.constants([k.buffer(i) for i in range(parts.consts)], (test, body))
     starts = [scalars.load(k.buffer(parts.consts + i), type) for i, type in enumerate(carries)]
     pauses = Pauses(k)
     start = [scalars.reg(x) for x in _flat(starts)]

@@ -2,8 +2,9 @@
 
 before: a scan or a while loop whose values have static shapes of a few elements each.  after: a
 native loop in which every element of every value is a scalar register: carries are phis, steps of
-sequences are loaded and ys stored element by element, constants are loaded once.  Nothing is called
-in a step and nothing but sequences and ys touches memory.
+sequences are loaded and ys stored element by element, constants are loaded once.  Constants of any
+size from which steps take elements (`tables`) stay in memory.  Nothing is called in a step and
+nothing but sequences, ys and tables touches memory.
 
 Bits are those of the kernels: elementwise ops by their scalar rule, sums over the fixed tree;
 contractions are ascending fma chains.
@@ -12,21 +13,29 @@ contractions are ascending fma chains.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Final
 
 import numpy as np
 
 from symc.codegen_llvm.abi import KernelEmitter
+from symc.codegen_llvm.contract.size import add, as_reg, mul
+from symc.codegen_llvm.contract.spec import Size as Extent
+from symc.codegen_llvm.indirect import checked_scalar
 from symc.codegen_llvm.lanes import Lanes, LlvmBuilder, memory_type
+from symc.codegen_llvm.space import Access, Indirect
 from symc.codegen_llvm.text import Reg
 from symc.ir import ops
+from symc.ir.affine import Affine
 from symc.ir.core import Function, Node, Value
 from symc.ir.ops import attributes
 from symc.ir.ops.contract import dot_axes
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import EvaluateContext, Kind
 from symc.ir.ops.reduce import LANES
 from symc.ir.types import TensorType
 from symc.passes.fuse_cost import cost
+from symc.records import dataclass
 
 ELEMENTS: Final = 32  # of one value
 STATE: Final = 48  # elements of all params of a body
@@ -37,17 +46,62 @@ _KNOWN: Final = frozenset(
     {Kind.ELEMENTWISE, Kind.SOURCE, Kind.VIEW, Kind.ASSEMBLE, Kind.REDUCE, Kind.CONTRACT}
 )
 
+_TAKEN: Final = 8  # estimated instructions of an element that is taken from a table
+
 Elements = list[Lanes]
 
 
-def fits(functions: Iterable[Function]) -> bool:
-    """Whether all values of the bodies are few enough, and made by ops that are known here."""
-    bodies = list(functions)
-    return (
-        all(sum(_count(param.type) for param in body.params) <= STATE for body in bodies)
-        and all(_fits_node(node) for body in bodies for node in body.nodes)
-        and work(bodies) <= WORK
-    )
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A constant that stays in memory, contiguous."""
+
+    place: Reg
+    type: TensorType
+
+
+Given = Elements | Table
+
+
+def fits(loop: Node) -> bool:
+    """Whether all values of a loop's bodies are few enough, and made by ops that are known here."""
+    if loop.op is ops.SCAN:
+        consts = groups(loop).consts
+    elif loop.op is ops.WHILE:
+        consts = while_groups(loop).consts
+    else:
+        return False
+    far = tables(loop.regions, consts)
+    whole = all(_fits_body(body, far) for body in loop.regions)
+    return whole and work(loop.regions) <= WORK
+
+
+def _fits_body(body: Function, far: frozenset[Value]) -> bool:
+    near = sum(_count(param.type) for param in body.params if param not in far)
+    return near <= STATE and all(_fits_node(node, far) for node in body.nodes)
+
+
+def tables(bodies: Iterable[Function], consts: int) -> frozenset[Value]:
+    """Constants, and other shapes of them, that all bodies only take elements from."""
+    roots: dict[Value, int] = {}
+    taken: set[int] = set()
+    plain: set[int] = set()  # read in another way
+    for body in bodies:
+        roots |= {param: i for i, param in enumerate(body.params[:consts])}
+        for node in body.nodes:
+            rest = node.operands
+            if node.op in {ops.RESHAPE, ops.TAKE} and rest[0] in roots:
+                if node.op is ops.TAKE:
+                    taken.add(roots[rest[0]])
+                else:
+                    roots[node.results[0]] = roots[rest[0]]
+                rest = rest[1:]
+            plain |= {roots[x] for x in rest if x in roots}
+        plain |= {roots[x] for x in body.results if x in roots}
+    return frozenset(x for x, i in roots.items() if i in taken - plain and _is_table(x.type))
+
+
+def _is_table(type: TensorType) -> bool:
+    return isinstance(type.elements, int) and type.elements > 0
 
 
 def work(functions: Iterable[Function]) -> int:
@@ -60,7 +114,10 @@ def _count(type: TensorType) -> int:
     return type.elements if isinstance(type.elements, int) else STATE + 1
 
 
-def _fits_node(node: Node) -> bool:
+def _fits_node(node: Node, far: frozenset[Value]) -> bool:
+    if node.op in {ops.TAKE, ops.RESHAPE} and node.operands[0] in far:
+        values = (*node.operands[1:], *node.results)
+        return all(value in far or _count(value.type) <= ELEMENTS for value in values)
     if node.op.kind not in _KNOWN or node.op.effects:
         return False
     if node.op is ops.SIZE and not isinstance(node.attrs["size"], int):
@@ -74,6 +131,8 @@ def _work(node: Node) -> int:
     match node.op.kind:
         case Kind.ELEMENTWISE:
             return made * cost(node)
+        case Kind.GATHER:
+            return made * _TAKEN
         case Kind.REDUCE:
             return 2 * _count(node.operands[0].type)
         case Kind.CONTRACT:
@@ -130,13 +189,68 @@ class Registers:
         """The LLVM type of an element."""
         return self._b.type(dtype)
 
-    def run(self, function: Function, given: Sequence[Elements]) -> list[Elements]:
+    def constants(self, pointers: Sequence[Reg], bodies: Sequence[Function]) -> list[Given]:
+        """The first params of all bodies, which lie at `pointers`: loaded, or as tables."""
+        far = tables(bodies, len(pointers))
+        return [
+            Table(pointer, x.type) if x in far else self.load(pointer, x.type)
+            for pointer, x in zip(pointers, bodies[-1].params, strict=False)
+        ]
+
+    def run(self, function: Function, given: Sequence[Given]) -> list[Elements]:
         """The results of a function on elements of its params."""
-        values: dict[Value, Elements] = dict(zip(function.params, given, strict=True))
-        for node in function.nodes:
-            operands = [values[x] for x in node.operands]
-            values[node.results[0]] = self._node(node, operands)
+        values: dict[Value, Elements] = {}
+        far: dict[Value, Table] = {}
+        for param, x in zip(function.params, given, strict=True):
+            if isinstance(x, Table):
+                far[param] = x
+            else:
+                values[param] = x
+        for number, node in enumerate(function.nodes):
+            result, first = node.results[0], node.operands[0] if node.operands else None
+            if first not in far:
+                values[result] = self._node(node, [values[x] for x in node.operands])
+            elif node.op is ops.RESHAPE:
+                far[result] = Table(far[first].place, result.type)
+            else:
+                index = values[node.operands[1]]
+                values[result] = self._taken(node, far[first], index, number)
         return [values[result] for result in function.results]
+
+    def _taken(self, node: Node, table: Table, index: Elements, number: int) -> Elements:
+        """Elements of a table at computed places, as the mode of the node says."""
+        axis, mode = attributes.integer(node.attrs, "axis"), node.attrs["mode"]
+        assert isinstance(mode, str)
+        sizes = [int(str(size)) for size in table.type.shape]
+        inner, size = prod(sizes[axis + 1 :]), sizes[axis]
+        dtype = node.operands[1].type.dtype
+        nowhere = Affine((), 0)
+        term = Indirect(Access(0, dtype, nowhere), 1, size, mode, number, nowhere)
+        found = []
+        places = []
+        for point, element in enumerate(index):
+            read = (self._b.reg(element), point)
+            places.append(checked_scalar(self._k, term, read, None))
+        for outer in range(prod(sizes[:axis])):
+            for at, usable in places:
+                first = mul(self._k, at, inner)
+                for i in range(inner):
+                    place = add(self._k, first, outer * size * inner + i)
+                    found.append(self._one(table, place, usable))
+        return found
+
+    def _one(self, table: Table, place: Extent, usable: Reg | None) -> Lanes:
+        """One element of a table; 0 where it is not usable."""
+        dtype = table.type.dtype
+        memory = memory_type(dtype)
+        at = self._k.emit("ptr", f"getelementptr {memory}, {table.place}, {as_reg(place)}")
+        reg = self._k.emit(memory, f"load {memory}, {at}, align {dtype.itemsize}")
+        value = self._b.from_memory(reg, dtype)
+        if usable is None:
+            return value
+        wanted = self._b.wrap(usable, np.dtype(np.bool_))
+        found: Lanes = self._b.select(wanted, value, self._b.const(0, dtype))
+        return found
 
     def _node(self, node: Node, operands: list[Elements]) -> Elements:
         kind = node.op.kind

@@ -166,7 +166,7 @@ class _Report:
         memory: Size = 0
         for one in moved:
             whole, memory = whole + one.work, memory + one.memory
-        registers = fits(self.node.regions)
+        registers = fits(self.node)
         return LoopReport(
             kind=self.node.op.name,
             name=self.body.name,
