@@ -68,6 +68,12 @@ def _edits(function: Function, floats: Sequence[float]) -> Iterator[Edit]:
     yield from _other_dtypes(function)
 
 
+def _read(function: Function) -> list[Value]:
+    """The params that some node reads: others only name dims."""
+    read = {operand for node in function.nodes for operand in node.operands}
+    return [param for param in function.params if param in read]
+
+
 def _alike(function: Function, value: Value) -> Iterator[Value]:
     """Other params of the same type."""
     for param in function.params:
@@ -132,7 +138,7 @@ def _other_sizes(function: Function) -> Iterator[Edit]:
                 for node in function.nodes
             }  # fmt: skip
             yield Edit(f"size {new} for {old}", attrs, {}, types)
-    for param in function.params:
+    for param in _read(function):
         for axis, size in enumerate(param.type.shape):
             for new in (1, 2) if isinstance(size, int) else ():
                 shape = (*param.type.shape[:axis], new, *param.type.shape[axis + 1 :])
@@ -151,7 +157,7 @@ def _shape(attr: Attr, old: int, new: int) -> Attr:
 
 def _whole_dtypes(function: Function) -> Iterator[Edit]:
     """All params and constants of one dtype of another."""
-    for old in {param.type.dtype: 0 for param in function.params}:
+    for old in {param.type.dtype: 0 for param in _read(function)}:
         for new in _DTYPES:
             types = {p: p.type.with_dtype(new) for p in function.params if p.type.dtype == old}
             attrs = {node: _cast_attrs(node, old, new) for node in function.nodes}
@@ -161,7 +167,7 @@ def _whole_dtypes(function: Function) -> Iterator[Edit]:
 
 def _other_dtypes(function: Function) -> Iterator[Edit]:
     """Another dtype of one param."""
-    for param in function.params:
+    for param in _read(function):
         for new in _DTYPES:
             if new != param.type.dtype:
                 yield Edit(f"{new} for {param.name}", {}, {}, {param: param.type.with_dtype(new)})

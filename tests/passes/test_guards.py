@@ -47,7 +47,7 @@ def around(rule: Rule, through: bool) -> Iterator[tuple[Function, str]]:
     """Functions one change away from what the row rewrites."""
     for number, instance in enumerate(instances(rule, through, INSTANCES)):
         tame = rule.licence is not None
-        count = 8 if tame else 16  # exact arithmetic is dear
+        count = 4 if tame else 12  # exact arithmetic is dear
         yield from neighbours(instance.function, number, count, tame=tame)
 
 
