@@ -19,7 +19,6 @@ from symc.compile.loop_paths import Paths
 from symc.compile.loop_work import (
     SHOWN,
     called,
-    flops,
     length,
     made_work,
     product,
@@ -252,4 +251,4 @@ def _reason(node: Node, needs_carry: bool, feeds_carry: bool) -> str:
         return "control"
     if needs_carry:
         return "rows"
-    return "memory" if node.op.kind is not Kind.ELEMENTWISE or flops(node) == 0 else "cheap"
+    return "cheap" if node.op.kind is Kind.ELEMENTWISE and cost(node) <= CHEAP else "memory"
