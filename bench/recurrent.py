@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-Step = Callable[[], object]
-STEPS, RATE = 100, 0.01
+from bench.models import RATE, Step
+
+STEPS = 100
 
 
 def data(n: int) -> tuple[np.ndarray, np.ndarray]:
