@@ -15,6 +15,8 @@ from symc.frontend.expr import Expr
 from symc.frontend.operand import Operand
 from symc.ir import ops
 from symc.ir.core import Node, reachable
+from symc.ir.parse import parse_function
+from symc.ir.text import print_function
 
 W = np.array([0.5, 0.9, 0.7, 0.3])
 X = np.linspace(0.1, 1.0, 4)
@@ -237,3 +239,49 @@ def test_policies_of_a_step() -> None:
     for how in ("sqrt", 3):
         with pytest.raises(sc.DomainError, match="policy"):
             loop(how)
+
+
+def test_loops_that_stop_inside_of_loops_that_remember() -> None:
+    """A body with a loop of its own, and with a scan that stops when it likes."""
+
+    def loss(x: Any, memory: object) -> Any:
+        def body(state: tuple[Any, Any]) -> tuple[Any, Any]:
+            i, c = state
+            c = sc.while_loop(
+                lambda s: s[0] < i % 3, lambda s: (s[0] + 1, sc.sin(s[1]) + 0.1), (0, c)
+            )[1]
+            rows = sc.scan(
+                lambda c, a: (c + a, c * a), c, sc.ones((4, 4)), until=lambda c: c[0] > 2.0
+            )[1]
+            return i + 1, sc.tanh(sc.sum(rows, axis=0) * 0.3 + c)
+
+        return sc.sum(sc.while_loop(lambda s: s[0] < 11, body, (0, x), checkpoint=memory)[1] ** 2)
+
+    memory = sc.checkpoints(max_snapshots=3)
+    sc.check_grads(lambda x: loss(x, memory), (X,), order=1, modes=("rev",))
+
+
+def test_reverse_mode_over_reverse_mode() -> None:
+    def second(f: Callable[[Any], Any]) -> Any:
+        return sc.jit(sc.grad(lambda c: sc.sum(sc.grad(f)(c) ** 2)))(X)
+
+    got = second(lambda c: sc.sum(remembered(c, W, 6, 3) ** 2))
+    want = second(lambda c: sc.sum(counted(c, W, 6) ** 2))
+    np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("how", [{"opt": 0}, {"opt": 1}, {"check": "passes"}], ids=str)
+def test_all_levels_and_the_text_form(how: dict[str, Any]) -> None:
+    n = sc.var("n", "i64")
+    x, w = sc.var("x", "f64[4]"), sc.var("w", "f64[4]")
+
+    def made(**options: object) -> sc.Function:
+        loss = sc.sum(remembered(x, w, n, 3))
+        return sc.function([x, w, n], [loss, sc.grad(loss, w)], **options)
+
+    f, g = made(), made(**how)
+    for stage in ("traced", "defined", "optimized"):
+        text = f.ir(stage)
+        assert print_function(parse_function(text)).strip() == text.strip()
+    given = X, W, np.int64(9)
+    assert [a.tolist() for a in f(*given)] == [a.tolist() for a in g(*given)]

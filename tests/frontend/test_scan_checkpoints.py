@@ -110,6 +110,8 @@ def test_other_transforms() -> None:
     np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-14)
     along = sc.grad(lambda w: sc.jvp(lambda w: few(w, H, xs), (w,), (W,))[1])(W)
     np.testing.assert_allclose(along, want, rtol=1e-11, atol=1e-14)
+    twice = sc.grad(lambda w: sc.sum(sc.grad(lambda w: few(w, H, xs))(w) * W))(W)
+    np.testing.assert_allclose(twice, want, rtol=1e-11, atol=1e-14)
     batch = np.random.default_rng(4).normal(size=(4, 3))
     slope: Callable = sc.grad(lambda h: few(W, h, xs))
     rows = [slope(row) for row in batch]

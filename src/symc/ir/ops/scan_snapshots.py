@@ -46,7 +46,7 @@ from symc.ir.ops.snapshot_schedule import (
     room_of,
     spliced_terms,
 )
-from symc.ir.ops.snapshots import slots_of
+from symc.ir.ops.snapshots import pulled_whole, slots_of
 from symc.ir.rewriter import spliced
 from symc.ir.types import I64, TensorType
 
@@ -177,6 +177,8 @@ def _pull(
     parts = groups(node)
     (body,) = node.regions
     count = _results(node)
+    if any(ct is not None for ct in cotangents[count:]):
+        return pulled_whole(gradient, node, expanded(node, node.results), cotangents, wanted)
     arriving = cotangents[:count]
     split_at = Parts(parts.consts, parts.carries)
     step = step_back(gradient, body, split_at, arriving, [*wanted, False])

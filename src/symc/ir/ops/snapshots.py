@@ -18,7 +18,7 @@ import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, reachable
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.ops import regions
@@ -33,7 +33,7 @@ from symc.ir.ops.record import (
     Op,
     Samples,
 )
-from symc.ir.ops.regions import Moved, Placed, Types, fresh
+from symc.ir.ops.regions import Moved, Placed, Types, closed, fresh, present
 from symc.ir.ops.snapshot_adjoint import Parts, seeds_of, step_back
 from symc.ir.ops.snapshot_schedule import (
     Adjoint,
@@ -127,6 +127,8 @@ def _pull(
 ) -> Sequence[Value | None]:
     """Back over the steps: states that were remembered, and those between them run again."""
     count, first = carries_of(node), _consts(node)
+    if any(ct is not None for ct in cotangents[count:]):
+        return pulled_whole(gradient, node, expanded(node, node.results), cotangents, wanted)
     body = node.regions[1]
     step = step_back(gradient, body, Parts(first, count), cotangents[:count], wanted)
     operands = [term.Term(x) for x in node.operands]
@@ -144,6 +146,27 @@ def _pull(
     places = [*(first + i for i in step.moving), *step.summed]
     answers = dict(zip(places, found, strict=True))
     return [answers[i].value if mark and i in answers else None for i, mark in enumerate(wanted)]
+
+
+def pulled_whole(
+    gradient: Derive, node: Node, whole: Function, cotangents: Moved, wanted: Sequence[bool]
+) -> Sequence[Value | None]:
+    """Through the loops that stand for the node, as any loop: what was remembered is read too.
+
+    So it is where a derivative in reverse mode is taken of one: its steps are stored.
+    """
+    since = nodes_so_far()
+    params = fresh(whole)
+    results = spliced(whole, params)
+    given = present(cotangents)
+    seeds = [Value(ct.type, name="cotangent") for ct in given]
+    reached = [x for x, ct in zip(results, cotangents, strict=True) if ct is not None]
+    targets = [param for param, asked in zip(params, wanted, strict=True) if asked]
+    found = gradient(reached, seeds, targets, since)
+    adjoint, captured = closed(whole.name, [*params, *seeds], present(found), since)
+    made = iter(spliced(adjoint, [*captured, *node.operands, *given]))
+    answers = iter([None if value is None else next(made) for value in found])
+    return [next(answers) if mark else None for mark in wanted]
 
 
 def _batched(
