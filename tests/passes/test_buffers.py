@@ -114,7 +114,10 @@ def test_an_unchanged_state_and_the_same_value_twice(rng: np.random.Generator) -
 def test_a_reshaped_value_updates_a_state(rng: np.random.Generator) -> None:
     g, w = given("g", 12), given("w", 3, 4)
     program = checked(step([g, w], [(g * 2.0).reshape((3, 4))], 1, [0]), rng)
-    assert kinds(program) == [BufferKind.STAGED]
+    assert kinds(program) == [BufferKind.STATE]
+    assert copies(program) == 0
+    turned = g.reshape((4, 3)).permute((1, 0)) + w
+    program = checked(step([g, w], [turned.reshape((4, 3)).reshape((3, 4))], 1, [0]), rng)
     assert copies(program) == 0
 
 

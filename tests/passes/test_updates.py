@@ -169,3 +169,39 @@ def test_a_table_of_which_few_rows_are_read_is_updated_in_those(numerics: str) -
     slope = np.zeros_like(before)
     np.add.at(slope, where, np.cos(before[where]))
     np.testing.assert_allclose(table.get(), before - 0.5 * slope, rtol=1e-12)
+
+
+def test_elements_at_places_that_are_data_are_written_in_place() -> None:
+    """The array is written as a row of elements: the same bytes in another shape."""
+    before = small(*WIDE)
+    table = sc.shared(before)
+    i, j = sc.var("i", "i64[4]"), sc.var("j", "i64[4]")
+    rows = sc.var("v", "f32[4]")
+    update = {table: table.at[i, j].add(rows)}
+    f = sc.function([i, j, rows], sc.sum(table), updates=update, cache=False)
+    assert not written_whole(f)
+    where, given = (np.array([0, 39, -1, 39]), np.array([5, -1, -1, 0])), small(4)
+    assert f(*where, given) == before.sum()
+    expected = before.copy()
+    np.add.at(expected, where, given)
+    np.testing.assert_array_equal(table.get(), expected)
+    for wrong in ((np.array([0, 40, 0, 0]), where[1]), (where[0], np.array([0, 0, 6, 0]))):
+        with pytest.raises(sc.SymcIndexError):
+            f(*wrong, given)
+        np.testing.assert_array_equal(table.get(), expected)
+
+
+def test_a_new_value_in_another_shape_overwrites_the_old() -> None:
+    before = small(6, 4)
+    table = sc.shared(before)
+    turned = sc.reshape(sc.reshape(table, (24,)) * 2 + sc.arange(24, dtype="f32"), (6, 4))
+    f = sc.function([], updates={table: turned}, cache=False)
+    f()
+    expected = before * 2 + np.arange(24, dtype=np.float32).reshape(6, 4)
+    np.testing.assert_array_equal(table.get(), expected)
+    other = sc.shared(before)
+    backwards = sc.reshape(sc.reshape(other, (24,))[::-1] + sc.reshape(other, (24,)), (6, 4))
+    g = sc.function([], updates={other: backwards}, cache=False)
+    g()
+    flat = before.reshape(-1)
+    np.testing.assert_array_equal(other.get(), (flat[::-1] + flat).reshape(6, 4))

@@ -68,6 +68,8 @@ def _other_reads(plan: Plan, step: Step, old: Value, target: int) -> list[int]:
 
 def _safe(nest: Nest, source: int, target: int) -> bool:
     """Whether reads of `source` never meet an element that `target` has already got."""
+    if nest.operands[source].type != nest.operands[target].type:
+        return False
     storing = [
         (number, store)
         for number, stage in enumerate(nest.stages)

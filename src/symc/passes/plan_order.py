@@ -60,6 +60,11 @@ def _candidates(plan: Plan) -> list[tuple[Value, Value]]:
     return pairs
 
 
+def _same_bytes(new: Value, old: Value) -> bool:
+    """Whether one buffer can hold either: the same elements, perhaps in another shape."""
+    return new.type.dtype == old.type.dtype and new.type.elements == old.type.elements
+
+
 class _Order:
     """Steps as a graph; node `len(steps)` stands for Commit."""
 
@@ -98,14 +103,15 @@ class _Order:
         root = self._plan.root(new)
         writers = self._writers.get(root, [])
         taken = old in self._in_place or root in self._in_place.values()
-        if taken or len(writers) != 1 or root.type != old.type:
+        if taken or len(writers) != 1 or not _same_bytes(root, old):
             return
         writer = self._at(writers[0])
         changed = overwrite(self._plan, self._steps[writer], old, root)
         if changed is None or (changed.traps and not self._inside):
             return
         others = {self._at(r) for r in self._readers.get(old, [])} - {writer}
-        paired = self._pair(writer, changed, old, others)
+        alike = root.type == old.type
+        paired = self._pair(writer, changed, old, others) if alike else None
         if paired is None and self._reaches(writer, {*others, self._commit}):
             return
         if paired is None:
