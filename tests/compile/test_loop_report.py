@@ -211,3 +211,13 @@ def test_the_report_after_a_cache_hit_is_the_same() -> None:
         found.append((report.cache, [(x.whole, moves_of(x), len(x.stayed)) for x in report.loops]))
     assert [cache for cache, _ in found] == ["miss", "hit"]
     assert found[0][1] == found[1][1]
+
+
+def test_while_loops_say_what_left_them() -> None:
+    a, x = sc.var("a", "f64[3,3]"), sc.var("x", "f64[3]")
+    last = sc.while_loop(lambda v: sc.sum(v) < 100, lambda v: v @ (a.T @ a) + 1, x)
+    (loop,) = sc.function([a, x], last, cache=False).explain().loops
+    (moved,) = loop.moved
+    assert (moved.kind, moved.memory) == ("constant", 72)
+    assert [product.shape for product in moved.products] == ["[3, 3] @ [3, 3]"]
+    assert [product.shape for product in loop.products] == ["[1, 3] @ [3, 3]"]

@@ -30,9 +30,8 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size
 from symc.ir.formula import formula
 from symc.ir.moves import Move
-from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import Kind
-from symc.ir.ops.while_loop import carries_of
 from symc.ir.report_loops import Kept, LoopReport, Product, Stayed, Vanished, Work
 from symc.passes.fuse_cost import CHEAP, cost
 from symc.passes.plan import Control, Plan
@@ -139,17 +138,14 @@ class _Report:
         self.key = key_of(node)
         self.before = before
         self.scan = node.op is ops.SCAN
-        self.carries = groups(node).carries if self.scan else carries_of(node)
+        self.carries = groups(node).carries if self.scan else while_groups(node).carries
         self.names = self._names()
 
     def _names(self) -> dict[Value, str]:
         """What the params of a body are called: by the user, or by their group and number."""
         params = self.body.params
-        if self.scan:
-            consts, carries, xs = groups(self.node).split(params)
-        else:
-            first = len(params) - self.carries
-            consts, carries, xs = list(params[:first]), list(params[first:]), []
+        parts = groups(self.node) if self.scan else while_groups(self.node)
+        consts, carries, xs = parts.split(params)
         named = {param: param.name or f"const {i}" for i, param in enumerate(consts)}
         named |= {param: f"carry {i}" for i, param in enumerate(carries)}
         named |= {param: f"xs {i}" for i, param in enumerate(xs)}
@@ -170,7 +166,7 @@ class _Report:
             kind=self.node.op.name,
             name=self.body.name,
             location=self.node.locations[0],
-            length=str(times) if self.scan else "until its condition fails",
+            length=self._length(),
             reverse=self.scan and groups(self.node).reverse,
             inside=inside,
             carries=self.carries,
@@ -190,6 +186,14 @@ class _Report:
             kernels=0 if registers else kernels,
         )
 
+    def _length(self) -> str:
+        """How long the loop runs, in words where no formula says it."""
+        if self.scan:
+            return str(groups(self.node).length)
+        most = while_groups(self.node).most
+        ends = "until its condition fails"
+        return ends if most is None else f"at most {most}, {ends}"
+
     def _nodes(self) -> Iterator[Node]:
         """The nodes of a step, also in choices, not in loops inside."""
         todo = [self.body]
@@ -208,13 +212,10 @@ class _Report:
 
     def _kept(self) -> Iterator[Kept]:
         """The rows of all steps that the loop stores."""
-        if not self.scan:
-            return
-        rows = groups(self.node).length
-        for value, result in zip(
-            self.body.results[self.carries :], self.node.results[self.carries :], strict=True
-        ):
+        ys = self.body.results[self.carries :]
+        for value, result in zip(ys, self.node.results[self.carries :], strict=False):
             where = value.node.locations[0] if value.node else self.node.locations[0]
+            rows = result.type.shape[0]
             yield Kept(formula(value, SHOWN, self.names), where, rows, result.type.bytes)
 
     def _stayed(self) -> Iterator[Stayed]:

@@ -14,7 +14,7 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size, size_product
 from symc.ir.formula import formula
 from symc.ir.ops.contract import dot_axes
-from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import Kind
 from symc.ir.report_loops import Product, Work
 
@@ -107,13 +107,14 @@ def products(nodes: Iterable[Node], names: Mapping[Value, str] = _NOTHING) -> li
 
 
 def called(values: Iterable[Value]) -> dict[Value, str]:
-    """What the results of scans are called."""
+    """What the results of loops are called."""
     found = {}
     for value in values:
         node = value.node
-        if node is not None and node.op is ops.SCAN:
-            i, parts, title = value.index, groups(node), node.regions[0].name
-            ways = f"{title}(reversed)" if parts.reverse else title
-            last = i < parts.carries
-            found[value] = f"{ways}.last{i}" if last else f"{ways}.ys{i - parts.carries}"
+        if node is None or node.op not in {ops.SCAN, ops.WHILE}:
+            continue
+        i, title = value.index, node.regions[-1].name
+        carries = groups(node).carries if node.op is ops.SCAN else while_groups(node).carries
+        ways = f"{title}(reversed)" if node.op is ops.SCAN and groups(node).reverse else title
+        found[value] = f"{ways}.last{i}" if i < carries else f"{ways}.ys{i - carries}"
     return found

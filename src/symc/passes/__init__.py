@@ -96,7 +96,7 @@ _RULE_PASSES: Final = frozenset({"stabilise", "contractions", "algebra", "multip
 # Passes that say what they replaced by what, without a table of rows.
 _NOTING: Final = frozenset({"apart", "narrow", "chains", "share"})
 # Passes that say what they did to loops.
-_MOVING: Final = frozenset({"loops"})
+_MOVING: Final = frozenset({"loops", "whiles"})
 
 
 def run_passes(

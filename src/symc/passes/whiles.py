@@ -13,22 +13,23 @@ Bits: unchanged.
 
 from __future__ import annotations
 
-from symc.ir import ops
-from symc.ir.core import Function
+from symc.ir import moves, ops
+from symc.ir.core import Function, nodes_so_far
+from symc.ir.moves import Move, Note, place
 from symc.ir.options import Options
 from symc.passes.whiles_form import Rebuilt, counted, made, read_of, taken_apart
 from symc.passes.whiles_last import carried_rows
 from symc.passes.whiles_merge import merged
 
 
-def run(function: Function, options: Options) -> Function:
+def run(function: Function, options: Options, note: Note = lambda move: None) -> Function:
     """Simplify the while loops of one function; those in its regions have had their turn."""
     if not any(node.op is ops.WHILE for node in function.nodes):
         return function
-    return merged(_simpler(carried_rows(function)))
+    return merged(_simpler(carried_rows(function), note))
 
 
-def _simpler(function: Function) -> Function:
+def _simpler(function: Function, note: Note) -> Function:
     """Each loop without what nobody reads, and without what does not change from step to step."""
     read, dims = read_of(function), counted(function)
     new = Rebuilt(function)
@@ -38,7 +39,13 @@ def _simpler(function: Function) -> Function:
             continue
         loop = taken_apart(node, [new.of(x) for x in node.operands])
         changed = loop.prune([result in read for result in node.results], dims)
+        known, since = set(loop.consts.values()), nodes_so_far()
         changed = loop.lift() or changed
+        for value in loop.consts.values():
+            if value not in known:
+                move = Move(moves.CONSTANT, place(node), reverse=False, value=value)
+                move.became(value, since, value.type.bytes)
+                note(move)
         if changed:
             new.put(made(loop))
         else:
