@@ -116,3 +116,11 @@ def test_a_chain_of_reads_and_an_index_out_of_range() -> None:
     assert f(table, 77) == at
     with pytest.raises(sc.SymcIndexError, match="50"):
         f(np.full(50, 50), 77)
+
+
+def test_steps_of_any_size_are_shared() -> None:
+    """One function whose sizes are known at the call only."""
+    shared = sc.jit(_recurrence, threads=2)
+    for units in (150, 260, 310, 40):
+        x, w = _inputs(units, 20)
+        assert np.array_equal(shared(x, w), sc.jit(_recurrence, threads=1)(x, w)), units
