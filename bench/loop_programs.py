@@ -28,14 +28,16 @@ class Program:
     runs: Callable[[int], Runs]
 
 
-def _jitted(threads: int, function: Callable[..., object], *arrays: object) -> Run:
+def jitted(threads: int, function: Callable[..., object], *arrays: object) -> Run:
+    """A call of symc's `jit`."""
     import symc as sc
 
     compiled = sc.jit(function, threads=threads)
     return lambda: compiled(*arrays)
 
 
-def _jax(function: Callable[..., Any], *arrays: object) -> Runs:
+def by_jax(function: Callable[..., Any], *arrays: object) -> Runs:
+    """A call of JAX's `jit`, where it is installed."""
     if "jax" not in installed():
         return {}
     import jax
@@ -45,7 +47,8 @@ def _jax(function: Callable[..., Any], *arrays: object) -> Runs:
     return {"jax": lambda: jax.block_until_ready(compiled(*known))}
 
 
-def _numba(function: Callable[..., object], *arrays: object) -> Runs:
+def by_numba(function: Callable[..., object], *arrays: object) -> Runs:
+    """A call of `numba.njit`, where it is installed."""
     if "numba" not in installed():
         return {}
     import numba
@@ -54,7 +57,8 @@ def _numba(function: Callable[..., object], *arrays: object) -> Runs:
     return {"numba": lambda: compiled(*arrays)}
 
 
-def _normal(*shape: int, dtype: type = np.float64, scale: float = 1.0) -> np.ndarray:
+def normal(*shape: int, dtype: type = np.float64, scale: float = 1.0) -> np.ndarray:
+    """Normal numbers, the same for each shape."""
     found = np.random.default_rng(sum(shape)).standard_normal(shape) * scale
     return found.astype(dtype)
 
@@ -65,8 +69,8 @@ def _normal(*shape: int, dtype: type = np.float64, scale: float = 1.0) -> np.nda
 def lstm(units: int, batch: int, steps: int = 100) -> Program:
     """All four gates from one product each of input and state; f32."""
     f32 = np.float32
-    xs, start = _normal(steps, batch, units, dtype=f32), np.zeros((batch, units), f32)
-    u, w = (_normal(units, k * units, dtype=f32, scale=units**-0.5) for k in (4, 4))
+    xs, start = normal(steps, batch, units, dtype=f32), np.zeros((batch, units), f32)
+    u, w = (normal(units, k * units, dtype=f32, scale=units**-0.5) for k in (4, 4))
     b = np.zeros(4 * units, f32)
 
     def step(m: Any, sigmoid: Any, u: Any, w: Any, b: Any) -> Callable[..., Any]:
@@ -92,7 +96,7 @@ def lstm(units: int, batch: int, steps: int = 100) -> Program:
             state = (jax.numpy.asarray(start),) * 2
             return jax.lax.scan(step(jax.numpy, jax.nn.sigmoid, u, w, b), state, xs)[1]
 
-        return {"symc": _jitted(threads, ours, xs, u, w, b), **_jax(theirs, xs, u, w, b)}
+        return {"symc": jitted(threads, ours, xs, u, w, b), **by_jax(theirs, xs, u, w, b)}
 
     return Program(f"LSTM, {units} units, batch {batch}", steps, runs)
 
@@ -100,10 +104,10 @@ def lstm(units: int, batch: int, steps: int = 100) -> Program:
 def gru(units: int, batch: int, steps: int = 100) -> Program:
     """Reset, update and candidate; f32."""
     f32 = np.float32
-    xs, start = _normal(steps, batch, units, dtype=f32), np.zeros((batch, units), f32)
-    u = _normal(units, 3 * units, dtype=f32, scale=units**-0.5)
-    w = _normal(units, 2 * units, dtype=f32, scale=units**-0.5)
-    v = _normal(units, units, dtype=f32, scale=units**-0.5)
+    xs, start = normal(steps, batch, units, dtype=f32), np.zeros((batch, units), f32)
+    u = normal(units, 3 * units, dtype=f32, scale=units**-0.5)
+    w = normal(units, 2 * units, dtype=f32, scale=units**-0.5)
+    v = normal(units, units, dtype=f32, scale=units**-0.5)
 
     def step(m: Any, sigmoid: Any, u: Any, w: Any, v: Any) -> Callable[..., Any]:
         def one(h: Any, x: Any) -> Any:
@@ -128,7 +132,7 @@ def gru(units: int, batch: int, steps: int = 100) -> Program:
             first = jax.numpy.asarray(start)
             return jax.lax.scan(step(jax.numpy, jax.nn.sigmoid, u, w, v), first, xs)[1]
 
-        return {"symc": _jitted(threads, ours, xs, u, w, v), **_jax(theirs, xs, u, w, v)}
+        return {"symc": jitted(threads, ours, xs, u, w, v), **by_jax(theirs, xs, u, w, v)}
 
     return Program(f"GRU, {units} units, batch {batch}", steps, runs)
 
@@ -138,7 +142,7 @@ def gru(units: int, batch: int, steps: int = 100) -> Program:
 
 def kalman(steps: int = 10_000) -> Program:
     """Four states, one measurement."""
-    ys = _normal(steps)
+    ys = normal(steps)
     a = np.eye(4) + 0.1 * np.eye(4, k=1)
     q, h, r = 0.01 * np.eye(4), np.array([1.0, 0.0, 0.5, 0.0]), 0.1
     first = (np.zeros(4), np.eye(4))
@@ -194,8 +198,8 @@ def kalman(steps: int = 10_000) -> Program:
                 found[t] = m
             return found
 
-        mine = {"symc": _jitted(threads, ours, ys, a, q, h)}
-        return mine | _numba(loops, ys, a, q, h) | _jax(theirs, ys, a, q, h)
+        mine = {"symc": jitted(threads, ours, ys, a, q, h)}
+        return mine | by_numba(loops, ys, a, q, h) | by_jax(theirs, ys, a, q, h)
 
     return Program("Kalman filter, 4 states", steps, runs)
 
@@ -245,7 +249,9 @@ def lorenz(steps: int = 100_000) -> Program:
 
         start = (1.0, 1.0, 1.0)
         return (
-            {"symc": _jitted(threads, ours, *start)} | _numba(loops, *start) | _jax(theirs, *start)
+            {"symc": jitted(threads, ours, *start)}
+            | by_numba(loops, *start)
+            | by_jax(theirs, *start)
         )
 
     return Program("Runge-Kutta, Lorenz, 3 states", steps, runs)
@@ -253,7 +259,7 @@ def lorenz(steps: int = 100_000) -> Program:
 
 def lorenz96(states: int, steps: int = 10_000) -> Program:
     """Runge-Kutta of order 4 on a ring of states."""
-    dt, start = 0.01, _normal(states)
+    dt, start = 0.01, normal(states)
 
     def step(roll: Any) -> Callable[..., Any]:
         def slope(x: Any) -> Any:
@@ -298,7 +304,9 @@ def lorenz96(states: int, steps: int = 10_000) -> Program:
 
             return jax.lax.fori_loop(0, steps, lambda i, s: step(jax.numpy.roll)(s), x)
 
-        return {"symc": _jitted(threads, ours, start)} | _numba(loops, start) | _jax(theirs, start)
+        return (
+            {"symc": jitted(threads, ours, start)} | by_numba(loops, start) | by_jax(theirs, start)
+        )
 
     return Program(f"Runge-Kutta, Lorenz 96, {states} states", steps, runs)
 
@@ -337,8 +345,8 @@ def walk(steps: int = 100_000) -> Program:
 
             return jax.lax.scan(step(table), jax.numpy.int64(0), choices)[1]
 
-        mine = {"symc": _jitted(threads, ours, table, choices)}
-        return mine | _numba(loops, table, choices) | _jax(theirs, table, choices)
+        mine = {"symc": jitted(threads, ours, table, choices)}
+        return mine | by_numba(loops, table, choices) | by_jax(theirs, table, choices)
 
     return Program("random walk by a table", steps, runs)
 
@@ -372,7 +380,9 @@ def logistic(steps: int = 100_000) -> Program:
 
         start = (0.3, 3.7)
         return (
-            {"symc": _jitted(threads, ours, *start)} | _numba(loops, *start) | _jax(theirs, *start)
+            {"symc": jitted(threads, ours, *start)}
+            | by_numba(loops, *start)
+            | by_jax(theirs, *start)
         )
 
     return Program("logistic map, while", steps, runs)
@@ -380,7 +390,7 @@ def logistic(steps: int = 100_000) -> Program:
 
 def nested(outer: int = 1000, inner: int = 50) -> Program:
     """A loop in a loop: square roots by Newton's steps inside a recurrence."""
-    xs = np.abs(_normal(outer)) + 1.0
+    xs = np.abs(normal(outer)) + 1.0
 
     def loops(xs: Any) -> Any:
         total, found = 0.0, np.empty(len(xs))
@@ -412,7 +422,7 @@ def nested(outer: int = 1000, inner: int = 50) -> Program:
 
             return jax.lax.scan(step(jax.lax.fori_loop), 0.0, xs)[1]
 
-        return {"symc": _jitted(threads, ours, xs)} | _numba(loops, xs) | _jax(theirs, xs)
+        return {"symc": jitted(threads, ours, xs)} | by_numba(loops, xs) | by_jax(theirs, xs)
 
     return Program("nested loops, Newton's steps", outer * inner, runs)
 

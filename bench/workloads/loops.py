@@ -8,6 +8,7 @@ import numpy as np
 
 from bench import c_loops
 from bench.case import Case
+from bench.loop_algorithms import ALGORITHMS
 from bench.loop_programs import PROGRAMS
 
 STEPS = 1_000_000
@@ -57,5 +58,5 @@ def _small(threads: int) -> Case:
 def cases(threads: int) -> Iterator[Case]:
     yield from _against_c(threads)
     yield _small(threads)
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *ALGORITHMS):
         yield Case(program.name, program.runs(threads), program.steps, "step", 1.0, rounds=5)
