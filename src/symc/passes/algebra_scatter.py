@@ -34,12 +34,12 @@ def _adds(node: Node) -> bool:
 
 
 def _scattered(op: Op) -> Pattern:
-    return Apply(op, (Const(0.0), INDEX, V), attrs=_adds, name="scatter")
+    return Apply(op, (Const(0.0), INDEX, V), attrs=_adds, name="written")
 
 
 def _onto(m: Match, base: Term, values: Term) -> Term:
     """The same scatter of other values, into `base`."""
-    node = m.named("scatter")
+    node = m.named("written")
     return m.make(node.op, base, m["i"], values, **node.attrs)
 
 
