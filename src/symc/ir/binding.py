@@ -153,6 +153,11 @@ def sources(nodes: Sequence[Node]) -> list[Value]:
     return [value for value in found if value is not None]  # type: ignore[misc]
 
 
+def bound_counts(nodes: Iterable[Node]) -> dict[Symbol, Value]:
+    """The value of each computed dim that one of the nodes binds."""
+    return {dim: made[0].results[-1] for dim, made in binders(nodes).items()}
+
+
 def has_binders(function: Function) -> bool:
     """Whether the function, or a region in it, binds computed dims."""
     todo = [function]

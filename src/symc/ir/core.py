@@ -9,14 +9,14 @@ no recursion over graphs anywhere; a node's operands come before it in `Function
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from symc.ir.binding import in_order, sources
-from symc.ir.dims import Size
+from symc.ir.binding import in_order, sources, unbound
+from symc.ir.dims import Size, Symbol
 from symc.ir.locations import UNKNOWN, Location
 from symc.ir.types import Literal, TensorType
 from symc.records import dataclass
@@ -161,3 +161,19 @@ def reachable_whole(
         if not more:
             return nodes, free
         wanted += more
+
+
+def nodes_behind(
+    results: Iterable[Value], params: Sequence[Value], counts: Mapping[Symbol, Value]
+) -> list[Node]:
+    """The nodes of a function that results need, in order, those that bind the dims of `counts`
+    included: for each of those dims its value."""
+    nodes, _ = reachable(results, stop=params)
+    roots, left = list(results), dict(counts)
+    while left:
+        missing = sorted(unbound(nodes) & left.keys(), key=lambda dim: dim.name)
+        if not missing:
+            break
+        roots += [left.pop(dim) for dim in missing]
+        nodes, _ = reachable(roots, stop=params)
+    return nodes

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from symc.ir.binding import bound_by, fresh_dim, has_binders, sourced
+from symc.ir.binding import bound_by, bound_counts, fresh_dim, has_binders, sourced
 from symc.ir.build import apply
-from symc.ir.core import Attr, Attrs, Function, Value, nodes_so_far
+from symc.ir.core import Attr, Attrs, Function, Value, nodes_behind, nodes_so_far
 from symc.ir.dims import Dim, Size, substitute
 from symc.ir.types import TensorType
 
@@ -25,6 +25,13 @@ def specialise(function: Function, sizes: Mapping[str, Size]) -> Function:
 def rebound(region: Function, sizes: Mapping[str, Size]) -> Function:
     """The same for a region that stands in two places: it binds dims of its own in each."""
     return _copied(region, sizes) if sizes or has_binders(region) else region
+
+
+def cloned(function: Function) -> Function:
+    """A copy with values of its own, without nodes that nothing needs."""
+    copy = _copied(function, {})
+    nodes = nodes_behind(copy.results, copy.params, bound_counts(copy.nodes))
+    return replace(copy, nodes=tuple(nodes))
 
 
 def _copied(function: Function, sizes: Mapping[str, Size]) -> Function:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 
-from symc.ir.binding import mentioned_by
+from symc.ir.binding import bound_counts, mentioned_by
 from symc.ir.build import placed_at
-from symc.ir.core import Function, Node, Value
+from symc.ir.core import Function, Node, Value, nodes_behind
 from symc.ir.dims import Size, Symbol
 from symc.ir.moves import Move, place
 from symc.ir.ops.loop_groups import Operands, groups, make_scan
-from symc.ir.ops.regions import cloned
-from symc.passes.rebuilt import bound_counts, nodes_behind
+from symc.ir.specialise import cloned
 from symc.records import dataclass
 
 

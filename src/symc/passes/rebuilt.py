@@ -7,11 +7,10 @@ mentions: nobody needs to read those (`ir/binding.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from symc.ir.binding import binders, unbound
-from symc.ir.core import Function, Node, Value, reachable
-from symc.ir.dims import Symbol
+from symc.ir.binding import bound_counts
+from symc.ir.core import Function, Value, nodes_behind
 
 
 def rebuilt(function: Function, values: Mapping[Value, Value]) -> Function:
@@ -22,23 +21,3 @@ def rebuilt(function: Function, values: Mapping[Value, Value]) -> Function:
     if results == function.results and len(nodes) == len(function.nodes):
         return function
     return Function(function.name, function.params, tuple(nodes), results, function.constraints)
-
-
-def bound_counts(nodes: Sequence[Node]) -> dict[Symbol, Value]:
-    """The value of each dim that one of the nodes binds."""
-    return {dim: made[0].results[-1] for dim, made in binders(nodes).items()}
-
-
-def nodes_behind(
-    results: Iterable[Value], params: Sequence[Value], counts: Mapping[Symbol, Value]
-) -> list[Node]:
-    """The nodes that results need, those that bind the dims of `counts` included."""
-    nodes, _ = reachable(results, stop=params)
-    roots, left = list(results), dict(counts)
-    while left:
-        missing = sorted(unbound(nodes) & left.keys(), key=lambda dim: dim.name)
-        if not missing:
-            break
-        roots += [left.pop(dim) for dim in missing]
-        nodes, _ = reachable(roots, stop=params)
-    return nodes

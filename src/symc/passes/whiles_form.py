@@ -6,17 +6,17 @@ which condition and body share, from which `made` builds a node over copies of b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 
-from symc.ir.binding import mentioned_by, only_symbol
+from symc.ir.binding import bound_counts, mentioned_by, only_symbol
 from symc.ir.build import placed_at
-from symc.ir.core import Constraint, Function, Node, Value, reachable
+from symc.ir.core import Constraint, Function, Node, Value, nodes_behind
 from symc.ir.dims import Dim, Size, Symbol, symbols
 from symc.ir.ops.loop_groups import Operands, make_while, while_groups
 from symc.ir.ops.record import Kind
-from symc.ir.ops.regions import cloned, fresh
 from symc.ir.rewriter import remake, spliced
+from symc.ir.specialise import cloned
 from symc.records import dataclass
 
 
@@ -43,7 +43,7 @@ class While:
     """A while loop as rows; `result` is None where nobody reads it.
 
     number: the param for the number of the step, if a step reads it.  also: a result -> another
-    whose value it has.
+    whose value it has.  counts: the value of each dim that a node of the body binds.
     """
 
     node: Node
@@ -57,6 +57,7 @@ class While:
     carries: list[Carry] = field(default_factory=list)
     ys: list[Row] = field(default_factory=list)
     also: dict[Value, Value] = field(default_factory=dict)
+    counts: dict[Symbol, Value] = field(default_factory=dict)
 
     @property
     def wanted(self) -> list[Value]:
@@ -71,7 +72,16 @@ class While:
 
     def nodes(self) -> list[Node]:
         """The nodes of condition and body, in order."""
-        return reachable([self.going, *self.wanted], stop=self.params)[0]
+        return self._behind([self.going, *self.wanted])
+
+    def _behind(self, values: Sequence[Value]) -> list[Node]:
+        """The nodes that values of a step need."""
+        return nodes_behind(values, self.params, self.counts)
+
+    def _needed(self, values: Sequence[Value]) -> set[Value]:
+        """The params that values of a step need."""
+        read = [x for node in self._behind(values) for x in node.operands]
+        return {x for x in (*values, *read) if x.node is None}
 
     def prune(self, read: Sequence[bool], dims: Collection[Symbol]) -> bool:
         """Drop what nobody reads; `read` per result, `dims`: those that somebody mentions."""
@@ -80,11 +90,12 @@ class While:
         kept = {result for result, mark in zip(results, read, strict=False) if mark}
         for part in (*self.carries, *self.ys):
             part.result = part.result if part.result in kept else None
-        if self.count is not None and not read[-1]:
+        mentioned = self.rows is not None and only_symbol(self.rows) in dims
+        if self.count is not None and not read[-1] and not mentioned:
             self.count = None
         self.ys = [row for row in self.ys if row.result is not None]
-        if self.rows is not None and not self.ys and self.count is None:
-            self.rows = self.rows if only_symbol(self.rows) in dims else None
+        if not self.ys and self.count is None:
+            self.rows = None
         live = self._live()
         self.carries = [carry for carry in self.carries if carry.param in live]
         self._settle_constants()
@@ -96,7 +107,7 @@ class While:
         return (*(len(group) for group in groups), self.rows, self.number)
 
     def _drop_unread(self) -> None:
-        needed = set(reachable([self.going, *self.wanted])[1])
+        needed = self._needed([self.going, *self.wanted])
         self.consts = {p: x for p, x in self.consts.items() if p in needed}
         self.xs = {p: x for p, x in self.xs.items() if p in needed}
         self.number = self.number if self.number in needed else None
@@ -107,8 +118,8 @@ class While:
         found = {carry.param for carry in self.carries if carry.result is not None}
         todo = [self.going, *(row.value for row in self.ys), *(of_param[p].after for p in found)]
         while todo:
-            free = reachable(todo)[1]
-            gained = [p for p in free if p in of_param and p not in found]
+            needed = self._needed(todo)
+            gained = [p for p in of_param if p in needed and p not in found]
             found.update(gained)
             todo = [of_param[p].after for p in gained]
         return found
@@ -156,7 +167,7 @@ class While:
         """Params of their own for constants that are results of nodes."""
         params = {p: (Value(p.type) if p.node is not None else p) for p in self.params}
         results = [self.going, *self.wanted]
-        nodes = reachable(results, stop=self.params)[0]
+        nodes = self._behind(results)
         values = dict(params)
         for node in nodes:
             again = remake(node, [values.get(x, x) for x in node.operands], node.regions)
@@ -167,6 +178,7 @@ class While:
             carry.after = values.get(carry.after, carry.after)
         for row in self.ys:
             row.value = values.get(row.value, row.value)
+        self.counts = {dim: values.get(count, count) for dim, count in self.counts.items()}
         self._drop_unread()
 
 
@@ -194,10 +206,10 @@ def taken_apart(node: Node, operands: Sequence[Value]) -> While:
     """The loop `node` over `operands`; condition and body over one set of params."""
     parts = while_groups(node)
     condition, body = node.regions
-    params = fresh(body)
+    copy = cloned(body)
+    params, found = copy.params, copy.results
     consts, carries, xs = parts.split(params)
     (going,) = spliced(condition, [*consts, *carries])
-    found = spliced(body, params)
     given = parts.split(operands)
     count = parts.carries
     number = params[len(operands) :]
@@ -214,6 +226,7 @@ def taken_apart(node: Node, operands: Sequence[Value]) -> While:
         dict(zip(xs, given[2], strict=True)),
         [Carry(*row) for row in rows],
         [Row(*row) for row in ys],
+        counts=bound_counts(copy.nodes),
     )
 
 
@@ -221,8 +234,8 @@ def made(loop: While) -> dict[Value, Value]:
     """A node of the loop: old result -> new result, where somebody reads it."""
     name, test = loop.node.regions[1].name, loop.node.regions[0].name
     carries = [carry.param for carry in loop.carries]
-    body = _region(name, loop.params, loop.wanted)
-    condition = _region(test, [*loop.consts, *carries], [loop.going])
+    body = _region(name, loop.params, loop.wanted, loop.counts)
+    condition = _region(test, [*loop.consts, *carries], [loop.going], loop.counts)
     operands = Operands(
         list(loop.consts.values()),
         [carry.start for carry in loop.carries],
@@ -237,8 +250,13 @@ def made(loop: While) -> dict[Value, Value]:
     return found | {old: found.get(new, new) for old, new in loop.also.items()}
 
 
-def _region(name: str, params: Sequence[Value], results: Sequence[Value]) -> Function:
-    nodes = reachable(results, stop=params)[0]
+def _region(
+    name: str,
+    params: Sequence[Value],
+    results: Sequence[Value],
+    counts: Mapping[Symbol, Value],
+) -> Function:
+    nodes = nodes_behind(results, params, counts)
     return cloned(Function(name, tuple(params), tuple(nodes), tuple(results)))
 
 

@@ -140,7 +140,7 @@ def _order(function: Function, first: Node, second: Node) -> list[Node] | None:
     followers: list[list[int]] = [[] for _ in nodes]
     waiting = [0] * len(nodes)
     for node in nodes:
-        needs = {unit[x.node] for x in node.operands if x.node is not None}
+        needs = {unit[x.node] for x in node.operands if x.node in unit}
         if bound:
             needs |= {i for s in mentioned_by(node) for i in bound.get(s, ())}
         for i in needs - {unit[node]}:
@@ -185,6 +185,9 @@ def _one(loops: Sequence[While]) -> While | None:
     if len(tests) != 1:
         return None
     (one.going,) = tests
+    for loop in loops:
+        counts = loop.counts.items()
+        one.counts.update({dim: values.get(value, value) for dim, value in counts})
     _fill(one, loops, (carries, classes), values)
     return one
 

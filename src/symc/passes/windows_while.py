@@ -19,8 +19,9 @@ from symc.ir.core import Function, Node, Value, nodes_so_far
 from symc.ir.dims import Size
 from symc.ir.ops import attributes
 from symc.ir.ops.loop_groups import Operands, WhileGroups, make_while, while_groups
-from symc.ir.ops.regions import cloned, closed, fresh
+from symc.ir.ops.regions import closed, fresh
 from symc.ir.rewriter import remake, spliced
+from symc.ir.specialise import cloned
 from symc.ir.term import Term
 from symc.ir.types import I64, TensorType
 from symc.passes.loops_reads import ys_of

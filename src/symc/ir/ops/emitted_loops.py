@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from symc.ir import term
 from symc.ir.build import apply
 from symc.ir.core import Function, Value, nodes_so_far
-from symc.ir.ops.regions import cloned, closed
+from symc.ir.ops.regions import closed
 from symc.ir.ops.switch import joined
 from symc.ir.ops.while_loop import WHILE
+from symc.ir.specialise import cloned
 
 if TYPE_CHECKING:
     from symc.ir.term import Term

@@ -13,7 +13,7 @@ import numpy as np
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far, reachable_whole
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
 from symc.ir.errors import ShapeError, message
 from symc.ir.ops.record import Arrays, BatchContext, Derive, EvaluateContext
 from symc.ir.rewriter import closed_over, spliced
@@ -58,14 +58,6 @@ def closed(
     count = len(params)
     moved = (*made.params[count:], *made.params[:count])
     return Function(made.name, moved, made.nodes, made.results, made.constraints), captured
-
-
-def cloned(function: Function) -> Function:
-    """A copy with values of its own."""
-    params = fresh(function)
-    results = spliced(function, params)
-    nodes, _ = reachable_whole(results, stop=params)
-    return Function(function.name, tuple(params), tuple(nodes), results, function.constraints)
 
 
 def evaluated(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node) -> Arrays:

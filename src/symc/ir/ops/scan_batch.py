@@ -19,8 +19,9 @@ from symc.ir.dims import Dim, Size, symbols
 from symc.ir.ops.loop_groups import Groups, Operands, groups, make_scan
 from symc.ir.ops.masked import guarded, kept, of_lanes
 from symc.ir.ops.record import BatchContext
-from symc.ir.ops.regions import Placed, cloned, closed, fresh
+from symc.ir.ops.regions import Placed, closed, fresh
 from symc.ir.rewriter import spliced
+from symc.ir.specialise import cloned
 from symc.ir.types import BOOL, TensorType
 
 if TYPE_CHECKING:

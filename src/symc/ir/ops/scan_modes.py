@@ -20,8 +20,9 @@ from symc.ir.core import Function, Node, Value, nodes_so_far, reachable
 from symc.ir.dims import Size
 from symc.ir.ops.loop_groups import Operands, groups, make_scan
 from symc.ir.ops.record import Derive, Kind, Op
-from symc.ir.ops.regions import Moved, cloned, closed, fresh, present
+from symc.ir.ops.regions import Moved, closed, fresh, present
 from symc.ir.rewriter import spliced
+from symc.ir.specialise import cloned
 from symc.ir.types import I64, TensorType, is_float
 from symc.records import dataclass
 

@@ -34,7 +34,7 @@ from symc.ir.ops.record import (
     Op,
     Samples,
 )
-from symc.ir.ops.regions import Moved, Placed, Types, cloned, closed, fresh
+from symc.ir.ops.regions import Moved, Placed, Types, closed, fresh
 from symc.ir.ops.scan import SCAN
 from symc.ir.ops.snapshot_adjoint import Parts, seeds_of, step_back
 from symc.ir.ops.snapshot_schedule import (
@@ -48,6 +48,7 @@ from symc.ir.ops.snapshot_schedule import (
 )
 from symc.ir.ops.snapshots import pulled_whole, slots_of
 from symc.ir.rewriter import spliced
+from symc.ir.specialise import cloned
 from symc.ir.types import I64, TensorType
 
 if TYPE_CHECKING:

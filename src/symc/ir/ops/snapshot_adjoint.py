@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from symc.ir import term
 from symc.ir.core import Function, Value, nodes_so_far
 from symc.ir.ops.record import Derive
-from symc.ir.ops.regions import Moved, cloned, closed, fresh, present
+from symc.ir.ops.regions import Moved, closed, fresh, present
 from symc.ir.rewriter import spliced
+from symc.ir.specialise import cloned
 from symc.ir.types import is_float
 from symc.records import dataclass
 

@@ -21,8 +21,9 @@ from symc.ir.ops.loop_groups import WhileGroups, while_groups
 from symc.ir.ops.masked import guarded, kept, of_lanes
 from symc.ir.ops.record import BatchContext
 from symc.ir.ops.reduce import ANY, SUM
-from symc.ir.ops.regions import Placed, cloned, closed, fresh
+from symc.ir.ops.regions import Placed, closed, fresh
 from symc.ir.rewriter import spliced
+from symc.ir.specialise import cloned
 from symc.ir.types import I64
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from symc.ir.core import Function, Node, Value, nodes_so_far
 from symc.ir.dims import Dim
 from symc.ir.ops.loop_groups import Operands, WhileGroups, make_while, own_dim, while_groups
 from symc.ir.ops.record import Derive
-from symc.ir.ops.regions import Moved, cloned, closed, fresh, present
+from symc.ir.ops.regions import Moved, closed, fresh, present
 from symc.ir.ops.scan import SCAN
 from symc.ir.ops.scan_modes import Adjoint, Steps, adjoint, backwards, needed
 from symc.ir.rewriter import spliced
+from symc.ir.specialise import cloned
 
 
 def push(tangents: Derive, node: Node, moved: Moved) -> Sequence[Value | None]:
