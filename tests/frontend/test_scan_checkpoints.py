@@ -100,6 +100,36 @@ def test_bytes_of_a_scan_are_those_of_its_snapshots() -> None:
     assert few <= 21 * size * 8 + 4096
 
 
+READ: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "[-1]": (lambda y: y[-1], 1),
+    "[-9:]": (lambda y: y[-9:], 9),
+    "[::-50]": (lambda y: y[::-50], 200),
+    "ends": (lambda y: sc.concat([y[:3], y[-20:]]), 23),
+    "arithmetic": (lambda y: (2 * y.T + 1)[:, -7:], 7),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_rows_that_nobody_reads_have_no_cotangents(name: str) -> None:
+    """Of 10,000 steps: the memory of the snapshots, and of the rows that are read."""
+    take, rows = READ[name]
+    size = 64
+
+    def slopes(n: object, **how: object) -> sc.Function:
+        h, x = sc.var("h", f"f64[{size}]"), sc.var("x", f"f64[{n},{size}]")
+        pair = lambda c, a: ((after := sc.tanh(c * 0.5 + a)), after)  # noqa: E731
+        ys = sc.scan(pair, h, x, **how)[1]
+        return sc.function([h, x], sc.grad(sc.sum(take(ys) ** 2), [h, x][: 1 if n == "n" else 2]))
+
+    few = {"checkpoint": sc.checkpoints(max_snapshots=10)}
+    bytes = substitute(slopes("n", **few).cost().workspace, {"n": 10_000})
+    assert isinstance(bytes, int)
+    assert bytes <= (14 + 4 * rows) * size * 8 + 4096
+    given = np.linspace(0, 1, size), np.random.default_rng(5).normal(size=(70, size))
+    for got, want in zip(slopes(70, **few)(*given), slopes(70)(*given), strict=True):
+        assert got.tolist() == want.tolist()
+
+
 def test_other_transforms() -> None:
     memory = sc.checkpoints(max_snapshots=3)
     few = lambda *args: loss(*args, checkpoint=memory)  # noqa: E731

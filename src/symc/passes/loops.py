@@ -34,9 +34,10 @@ from symc.passes.rebuilt import rebuilt
 
 def run(function: Function, options: Options, note: Note = lambda move: None) -> Function:
     """Move work out of loops, merge those that are left, and move what that set free."""
+    function = pushed(function)
     if not any(node.op is ops.SCAN for node in function.nodes):
         return function
-    function = _rebuilt(last_rows(pushed(function), note), options, note)
+    function = _rebuilt(last_rows(function, note), options, note)
     # Equal work that left two loops must be one value, so that their steps are seen to be equal.
     function = cse.run(function, options)
     sets = mergeable(function)

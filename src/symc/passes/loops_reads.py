@@ -24,6 +24,7 @@ from symc.ir.ops import attributes
 from symc.ir.ops.contract import dot_axes
 from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import Kind
+from symc.ir.ops.scan_snapshots import plain_results
 from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes.rebuilt import rebuilt
@@ -33,13 +34,15 @@ from symc.records import dataclass
 SAMPLE: Final = 10_007  # what a named size is taken to be where only costs depend on it
 
 
-LOOPS: Final = frozenset({ops.SCAN, ops.WHILE})
+LOOPS: Final = frozenset({ops.SCAN, ops.SCAN_SNAPSHOTS, ops.WHILE})
 
 
 def ys_of(node: Node) -> Sequence[Value]:
     """The stacked results of a loop."""
     if node.op is ops.SCAN:
         return node.results[groups(node).carries :]
+    if node.op is ops.SCAN_SNAPSHOTS:
+        return node.results[groups(node).carries : plain_results(node)]
     parts = while_groups(node)
     return () if parts.rows is None else node.results[parts.carries : -1]
 

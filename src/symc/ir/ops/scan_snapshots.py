@@ -34,7 +34,12 @@ from symc.ir.ops.record import (
     Op,
     Samples,
 )
+<<<<<<< HEAD
 from symc.ir.ops.regions import Moved, Placed, Types, closed, fresh
+=======
+from symc.ir.ops.regions import Moved, Placed, Types, cloned, closed, fresh
+from symc.ir.ops.row_reads import row_of
+>>>>>>> 45f8469 (rr)
 from symc.ir.ops.scan import SCAN
 from symc.ir.ops.snapshot_adjoint import Parts, seeds_of, step_back
 from symc.ir.ops.snapshot_schedule import (
@@ -70,12 +75,12 @@ def _types(types: Types, attrs: Attrs, inner: tuple[Function, ...]) -> tuple[Ten
 def _plain(node: Node) -> Node:
     """The scan without its memory."""
     attrs = {name: value for name, value in node.attrs.items() if name != "slots"}
-    types = tuple(result.type for result in node.results[: _results(node)])
+    types = tuple(result.type for result in node.results[: plain_results(node)])
     return Node(SCAN, node.operands, attrs, types, regions=node.regions, locations=node.locations)
 
 
-def _results(node: Node) -> int:
-    """How many results are those of the scan."""
+def plain_results(node: Node) -> int:
+    """How many results are those of the scan, its carries and ys."""
     return len(node.results) - groups(node).carries - 2
 
 
@@ -88,7 +93,7 @@ def _remembered(loop: Node, like: Node) -> Node:
 def expanded(node: Node, read: Collection[Value]) -> Function:
     """The node as a scan over its operands; rows that nobody reads are zeros."""
     params = [Value(x.type, name=x.name) for x in node.operands]
-    count = _results(node)
+    count = plain_results(node)
     if any(result in read for result in node.results[count:]):
         found = _swept(node, params)
     else:
@@ -177,7 +182,7 @@ def _pull(
     """Back over the steps: states that were remembered, and those between them run again."""
     parts = groups(node)
     (body,) = node.regions
-    count = _results(node)
+    count = plain_results(node)
     if any(ct is not None for ct in cotangents[count:]):
         return pulled_whole(gradient, node, expanded(node, node.results), cotangents, wanted)
     arriving = cotangents[:count]
@@ -189,20 +194,21 @@ def _pull(
     *rows, places, depth = (term.Term(x) for x in node.results[count:])
     steps = term.size(parts.length)
     memory = Memory(rows, places, depth, steps, slots_of(node.attrs))
-    ys = [term.Term(ct) for ct in arriving[parts.carries :] if ct is not None]
+    ys = [ct for ct in arriving[parts.carries :] if ct is not None]
     captured = [term.Term(x) for x in step.captured]
 
-    def row(arrays: Sequence[Term], number: Term) -> list[Term]:
-        return [term.take(x, number, 0, "clip") for x in arrays]
+    def row(number: Term) -> list[Term]:
+        return [term.take(x, number, 0, "clip") for x in xs]
 
     def run(state: Sequence[Term], position: Term) -> list[Term]:
         number = _position(position, parts)
-        operands = [*consts, *state, *row(xs, number), number]
+        operands = [*consts, *state, *row(number), number]
         return spliced_terms(body, operands)[: parts.carries]
 
     def given(position: Term) -> list[Term]:
         number = _position(position, parts)
-        return [*captured, *consts, *row(xs, number), number, *row(ys, number)]
+        seeds = [row_of(ct, number) for ct in ys]
+        return [*captured, *consts, *row(number), number, *seeds]
 
     kept = parts.consts + parts.carries
     arrays = [term.zeros(xs[i - kept].type) for i in step.rows]
