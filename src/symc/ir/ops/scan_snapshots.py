@@ -34,12 +34,8 @@ from symc.ir.ops.record import (
     Op,
     Samples,
 )
-<<<<<<< HEAD
 from symc.ir.ops.regions import Moved, Placed, Types, closed, fresh
-=======
-from symc.ir.ops.regions import Moved, Placed, Types, cloned, closed, fresh
 from symc.ir.ops.row_reads import row_of
->>>>>>> 45f8469 (rr)
 from symc.ir.ops.scan import SCAN
 from symc.ir.ops.snapshot_adjoint import Parts, seeds_of, step_back
 from symc.ir.ops.snapshot_schedule import (
