@@ -30,6 +30,7 @@ from symc.ir.types import BOOL, I64
 Element = Callable[[Position], list[Carried]]
 FEW = 4  # vectors of running values that keep the arithmetic busy
 REGISTERS = 16  # vectors of running values that may stay in registers
+UNROLLED = 400  # instructions of a short row that are written without a loop
 
 
 def emit_rows(parts: KernelParts, work: Work, outer: Mapping[int, Extent], width: int) -> int:
@@ -133,7 +134,8 @@ class RowReduction:
         if self.packed is not None or not isinstance(self.count, int):
             return False
         vectors = -(-self.count // self.width)
-        affordable = vectors <= 2 or vectors * self.stage.cost <= 3 * CHEAP
+        written = vectors * self.stage.cost
+        affordable = vectors <= 2 or written <= (UNROLLED if vectors <= 4 else 3 * CHEAP)
         return 0 < self.count <= LANES and affordable
 
     def _in_registers(self) -> list[list[Carried]]:
