@@ -25,7 +25,7 @@ from symc.compile.loop_work import (
     products,
     step_work,
 )
-from symc.ir import ops
+from symc.ir import moves, ops
 from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size
 from symc.ir.formula import formula
@@ -52,11 +52,15 @@ class Loops:
 
 
 def loop_reports(
-    traced: Function, optimized: Function, plan: Plan, behind: Sequence[Move], moves: Sequence[Move]
+    traced: Function,
+    optimized: Function,
+    plan: Plan,
+    behind: Sequence[Move],
+    during: Sequence[Move],
 ) -> Loops:
     """The loops of the optimised function; `behind`: what was moved before the function was traced
     to its end, since a derivative was taken of it."""
-    history = History(behind, moves)
+    history = History(behind, during)
     before: dict[Key, list[Node]] = {}
     for _, node in _loops(traced):
         before.setdefault(history.root(key_of(node)), []).append(node)
@@ -160,7 +164,9 @@ class _Report:
         whole = step.times(times)
         memory: Size = 0
         for one in moved:
-            whole, memory = whole + one.work, memory + one.memory
+            whole = whole + one.work
+            # Rows that are kept stand in place of all rows.
+            memory = memory if one.kind == moves.ROWS else memory + one.memory
         registers = fits(self.node)
         return LoopReport(
             kind=self.node.op.name,

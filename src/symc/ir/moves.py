@@ -10,7 +10,7 @@ on.  So the object tells two loops of one line apart, and equality does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from symc.ir.core import Node, Value
@@ -41,7 +41,8 @@ class Move:
     value: of a step, what moved; `stops`: the values of a step that it reads where it stands now.
     made: what was made outside, by nodes numbered from `since` on; None: nothing.
     memory: bytes of arrays that are kept because of it.  depth: how many rows are kept, for `ROWS`.
-    other: the place of the loop that was merged into this.
+    other: the place of the loop that was merged into this.  names: of params that `made` reads, for
+    what is made inside of a step.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Move:
     memory: Size = 0
     depth: int = 0
     other: Location | None = None
+    names: Mapping[Value, str] | None = None
 
     def became(self, made: Value, since: int, memory: Size) -> None:
         """Fill in what stands outside of the loop now."""

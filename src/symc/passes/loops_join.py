@@ -55,6 +55,12 @@ def _rebuilt(loop: Loop, nodes: Iterable[Node], visit: _Visit) -> None:
     loop.counts = {dim: current.get(count, count) for dim, count in loop.counts.items()}
 
 
+def _names(loop: Loop) -> Mapping[Value, str]:
+    """What params are called, as in reports of the loop as it is now."""
+    carries = {carry.param: f"carry {i}" for i, carry in enumerate(loop.carries)}
+    return carries | {param: f"xs {i}" for i, param in enumerate(loop.xs)}
+
+
 def _axes(node: Node) -> DotAxes:
     left, right = node.operands
     return dot_axes(left.type.rank, right.type.rank, node.attrs)
@@ -181,7 +187,9 @@ class _Group:
             found = {}
             for node in self.members:
                 found[node.results[0]] = self._piece(whole, self.inside[node], starts)
-        loop.moved(moves.JOINED, self.members[0].results[0]).became(whole.value, since, 0)
+        move = loop.moved(moves.JOINED, self.members[0].results[0])
+        move.became(whole.value, since, 0)
+        move.names = _names(loop)
         return found
 
     def _size(self, part: Value) -> int:
@@ -366,7 +374,9 @@ class _Pieces:
         with placed_at(node.locations):
             early, late = (self._product(node, part, current) for part in (self.early, self.late))
             total = (early + late).value
-        loop.moved(moves.SPLIT, node.results[0]).became(total, since, 0)
+        move = loop.moved(moves.SPLIT, node.results[0])
+        move.became(total, since, 0)
+        move.names = _names(loop)
         return total
 
     def _product(
