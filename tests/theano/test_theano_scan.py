@@ -63,11 +63,12 @@ class TestArguments:
         f(U)
         np.testing.assert_allclose(w.get(), U.sum(), rtol=1e-13)
 
-    def test_until_is_refused(self, x: sc.Expr) -> None:
-        with pytest.raises(sc.UnsupportedError, match="until") as caught:
-            scan(lambda a: (a, until(a > 1)), x)
-        assert "test_theano_scan.py" in str(caught.value)
-        assert "while_loop" in str(caught.value)
+    def test_until_keeps_the_step_that_meets_it(self, x: sc.Expr) -> None:
+        found, _ = scan(lambda a: (a * 2.0, until(a > 1)), x)
+        f = sc.function([x], found)
+        np.testing.assert_array_equal(f(np.array([0.0, 3.0, 5.0])), [0.0, 6.0])
+        np.testing.assert_array_equal(f(np.zeros(3)), np.zeros(3))
+        assert f(np.zeros(0)).shape == (0,)
 
 
 class TestTaps:

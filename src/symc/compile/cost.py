@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 from symc.ir import ops
 from symc.ir.affine import IndexMap
-from symc.ir.dims import Size, prove_le, size_product, substitute, symbol
+from symc.ir.dims import Size, maximum, prove_le, size_product, substitute, symbol
 from symc.ir.errors import DomainError, message
 from symc.ir.locations import here
 from symc.ir.nest import ContractStage, Gather, Load, MapStage, Nest, Stage, Store
 from symc.ir.ops.loop_groups import groups
 from symc.ir.ops.record import Kind
-from symc.ir.program import Program, size_table
+from symc.ir.program import BufferKind, Program, size_table
 from symc.passes.plan import Control, Plan, Step
 from symc.records import dataclass
 
@@ -54,7 +54,19 @@ def cost(plan: Plan, program: Program, dims: Mapping[str, int]) -> Cost:
         )
     flops, moved = _spent(plan)
     names = {name: symbol(name) for name in program.dims}
-    return Cost(flops, moved, size_table(program, names)[program.arena]).at(dims)
+    return Cost(flops, moved, _workspace(program, size_table(program, names))).at(dims)
+
+
+def _workspace(program: Program, sizes: Sequence[Size]) -> Size:
+    """The arena, and slots, each as large as the largest that it holds."""
+    slots: dict[int, Size] = {}
+    for buffer in program.buffers:
+        if buffer.kind is BufferKind.SLOT:
+            slots[buffer.index] = maximum(slots.get(buffer.index, 0), sizes[buffer.bytes])
+    total = sizes[program.arena]
+    for size in slots.values():
+        total = total + size
+    return total
 
 
 def _spent(plan: Plan) -> tuple[Size, Size]:

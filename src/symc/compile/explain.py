@@ -75,7 +75,7 @@ def _name(program: Program, number: int) -> str:
             shown = f"shared {program.states[buffer.index].name}"
         case BufferKind.STAGED:
             shown = f"the new {program.states[buffer.index].name}"
-        case BufferKind.ARENA:
+        case BufferKind.ARENA | BufferKind.SLOT | BufferKind.TAPE:
             shown = "a temporary"
         case BufferKind.CONST | BufferKind.OUTPUT:
             pass

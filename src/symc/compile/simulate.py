@@ -159,6 +159,8 @@ class _Memory:
                 if start + size > len(self.arena):
                     raise CompileError(message("buffers: outside the arena", got=start + size))
                 return self.arena[start : start + size].view(buffer.dtype).reshape(shape)
+            case BufferKind.SLOT | BufferKind.TAPE:
+                raise CompileError(message("simulate: rows of a loop", got=buffer.kind.name))
             case BufferKind.OUTPUT | BufferKind.STAGED:
                 return np.full(size, _GARBAGE, np.uint8).view(buffer.dtype).reshape(shape)
 

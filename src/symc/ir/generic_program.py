@@ -62,7 +62,7 @@ def _lines(program: Program) -> Iterator[str]:
 
 
 def _head(program: Program) -> dict[str, Attr]:
-    return {
+    head: dict[str, Attr] = {
         "sym_name": program.name,
         "dims": program.dims,
         "sizes": tuple((expr.op.name.lower(), expr.a, expr.b) for expr in program.sizes),
@@ -73,7 +73,8 @@ def _head(program: Program) -> dict[str, Attr]:
         "updates": program.updates,
         "arena": program.arena,
         "locations": program.locations,
-    } | ({"computed": program.computed} if program.computed else {})
+    }
+    return head | {"computed": program.computed} if program.computed else head
 
 
 def _constraint(c: Constraint) -> Attr:

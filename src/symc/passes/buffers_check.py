@@ -137,8 +137,10 @@ class _Check:
                     self._refuse("a param is written before Commit", buffer)
             case BufferKind.ARENA:
                 self._overlap(buffer)
-            case BufferKind.STAGED | BufferKind.OUTPUT:
+            case BufferKind.STAGED | BufferKind.OUTPUT | BufferKind.TAPE:
                 pass
+            case BufferKind.SLOT:
+                self._share(buffer)
         if value is None:
             self._holds.pop(buffer, None)
         else:
@@ -160,6 +162,14 @@ class _Check:
                 continue
             start, stop = self._interval(other)
             if start < high and low < stop:
+                del self._holds[other]
+
+    def _share(self, buffer: int) -> None:
+        """Forget what other buffers of the slot held."""
+        slot = self._program.buffers[buffer].index
+        for other in list(self._holds):
+            found = self._program.buffers[other]
+            if other != buffer and found.kind is BufferKind.SLOT and found.index == slot:
                 del self._holds[other]
 
     def _results(self) -> None:

@@ -88,7 +88,8 @@ class While:
         before = self._extent()
         results = [*(c.result for c in self.carries), *(y.result for y in self.ys)]
         kept = {result for result, mark in zip(results, read, strict=False) if mark}
-        for part in (*self.carries, *self.ys):
+        parts: list[Carry | Row] = [*self.carries, *self.ys]
+        for part in parts:
             part.result = part.result if part.result in kept else None
         mentioned = self.rows is not None and only_symbol(self.rows) in dims
         if self.count is not None and not read[-1] and not mentioned:

@@ -6,10 +6,11 @@ before: one value, a list, a dict, or several of them, each part optional.  afte
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from symc.frontend.shared import Shared
-from symc.ir.errors import DomainError, DTypeError, UnsupportedError, message
+from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.records import dataclass
 
@@ -28,36 +29,29 @@ class Returned:
     outputs: list[Any]
     updates: list[tuple[Shared, Any]]
     single: bool
+    stops: Any = None  # whether the loop stops after this step; None: it goes on
 
 
 def parsed(made: Any, title: str) -> Returned:
     """The parts, in Theano's order: outputs, updates, until."""
-    parts = [made]
-    if isinstance(made, tuple | list) and any(_is_updates(x) or _stops(x) for x in made):
-        parts = list(made)
-    if any(map(_stops, parts)):
-        raise UnsupportedError(
-            message(
-                f"{title}: until",
-                got="a number of steps that only the run decides",
-                expected="n_steps, or the length of the sequences",
-                where=here(),
-                advice="sc.while_loop, which returns the last state",
-            )
-        )
+    several = isinstance(made, tuple | list) and any(_is_updates(x) or _stops(x) for x in made)
     updates: list[tuple[Shared, Any]] = []
-    kept = []
-    for part in parts:
-        if _is_updates(part):
+    conditions, kept = [], []
+    for part in made if several else [made]:
+        if _stops(part):
+            conditions.append(part.condition)
+        elif _is_updates(part):
             updates += part.items() if isinstance(part, Mapping) else part
         else:
             kept.append(part)
     _require_once(updates, title)
-    if parts == [made] and kept:
-        return _outputs(made, updates)
+    if len(conditions) > 1:
+        raise DomainError(message(title, got="two until", expected="one condition", where=here()))
     if len(kept) > 1:
-        return Returned(kept, updates, single=False)
-    return _outputs(kept[0] if kept else None, updates)
+        found = Returned(kept, updates, single=False)
+    else:
+        found = _outputs(kept[0] if kept else None, updates)
+    return replace(found, stops=conditions[0]) if conditions else found
 
 
 def _require_once(updates: list[tuple[Shared, Any]], title: str) -> None:

@@ -24,6 +24,7 @@ from symc.ir.core import Value
 from symc.ir.errors import DTypeError, MissingInputError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.rewriter import spliced
+from symc.ir.types import BOOL
 from symc.records import dataclass
 from symc.theano.returned import Returned, parsed
 from symc.theano.sequences import Rows, State, listed, newest_first, rows, states
@@ -55,7 +56,11 @@ def scan(  # noqa: PLR0913, PLR0917  (Theano's signature)
     `non_sequences`.  `mode`, `profile` and `allow_gc` are those of the function that compiles it.
 
     Raises ShapeError or DTypeError where states and outputs do not fit each other,
-    MissingInputError for a capture under `strict`, and UnsupportedError for `until`.
+    MissingInputError for a capture under `strict`.
+
+    A step that also returns `until(condition)` is the last one when its condition holds; outputs
+    have as many rows as steps ran, at most as many as there are sequences or `n_steps` says.
+    Gradients go through all of them: UnsupportedError beside `truncate_gradient`.
     """
     require_function(fn, "scan")
     title = name or title_of(fn)
@@ -86,16 +91,26 @@ class _Step:
         init = ([state.initial for state in self.states], [_copied(x) for x in targets])
 
         def step(carry: Any, slices: Any) -> tuple[Any, Any]:
-            past, current = carry
+            past, current = carry[:2]
             made = self._placed(slices or (), past, dict(zip(targets, current, strict=True)))
             after = dict(made.updates)
             pairs = zip(self._states(), past, made.outputs, strict=True)
             moved = [[*row, y][-state.depth :] if state.depth else [] for state, row, y in pairs]
-            return (moved, [after[target] for target in targets]), tuple(made.outputs)
+            new = (moved, [after[target] for target in targets], *_flag(made, self.title))
+            return new, tuple(made.outputs)
 
         arrays = tuple(self.rows.arrays) or None
         size = self.rows.length
-        last, ys = loop(step, init, arrays, length=public(size), truncate=cut, name=self.title)
+        stops = found.stops is not None
+        last, ys = loop(
+            step,
+            (*init, False) if stops else init,
+            arrays,
+            length=public(size),
+            until=(lambda carry: carry[2]) if stops else None,
+            truncate=cut,
+            name=self.title,
+        )
         outputs: Any = list(ys)
         if not return_list and len(outputs) == 1:
             outputs = outputs[0]
@@ -139,7 +154,8 @@ class _Step:
         def body(own: list[Expr]) -> Any:
             made = parsed(self.fn(*own), self.title)
             seen.append(made)
-            return made.outputs, [value for _, value in made.updates]
+            stops = [] if made.stops is None else [made.stops]
+            return made.outputs, [value for _, value in made.updates], stops
 
         region = traced(self.title, body, [x.__symc_operand__() for x in given])
         if self.strict:
@@ -175,9 +191,22 @@ class _Step:
                 constraints.attach(value, region.constraints)
         made = [Expr(Operand(*pair)) for pair in zip(values, region.weak, strict=True)]
         count = len(found.outputs)
-        pairs = zip(found.updates, made[count:], strict=True)
+        pairs = zip(found.updates, made[count : count + len(found.updates)], strict=True)
         updates = [(target, _fitting(target, x, self.title)) for (target, _), x in pairs]
-        return Returned(made[:count], updates, found.single)
+        stops = made[-1] if found.stops is not None else None
+        return Returned(made[:count], updates, found.single, stops)
+
+
+def _flag(made: Returned, title: str) -> list[Expr]:
+    """Whether the loop stops, as one bool; nothing for a loop that runs all steps."""
+    if made.stops is None:
+        return []
+    found = lift(made.stops, f"{title}: until")
+    if found.ndim:
+        raise ShapeError(
+            message(f"{title}: until", got=found.shape, expected="one condition", where=here())
+        )
+    return [found if found.dtype == BOOL else found != 0]
 
 
 def _values(leaves: Sequence[Expr]) -> list[Value]:
