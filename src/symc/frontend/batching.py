@@ -31,7 +31,7 @@ from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.prefixes import as_axis, axes_of_leaves
 from symc.ir import dims
 from symc.ir.batch import Batched, batched_values, repeated
-from symc.ir.core import Function, Value, nodes_so_far, reachable
+from symc.ir.core import Function, Value, nodes_so_far, reachable_whole
 from symc.ir.dims import Size
 from symc.ir.errors import DomainError, ShapeError, message
 from symc.ir.locations import here
@@ -160,7 +160,7 @@ def _with_lazy_branches(
     """`results` with what only one branch of a choice needs inside of that branch, where batching
     keeps it from the elements that take another."""
     stop = tuple(elements)
-    nodes, free = reachable(results, stop=stop, since=since)
+    nodes, free = reachable_whole(results, stop=stop, since=since)
     params = tuple(dict.fromkeys((*stop, *free)))
     function = Function("batched", params, tuple(nodes), tuple(results))
     made = branches.run(function, Options()).results

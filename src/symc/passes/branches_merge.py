@@ -107,9 +107,9 @@ def _units(
 ) -> Iterator[Sequence[Node]]:
     """Nodes, and sets as one, in an order in which operands come first."""
     number = {node: i for i, node in enumerate(nodes)}
-    unit: dict[Node, tuple[Node, ...]] = {}
+    unit: dict[Node, Sequence[Node]] = {}
     for node in nodes:
-        unit[node] = unit.get(member.get(node, (node,))[0]) or tuple(member.get(node, (node,)))
+        unit[node] = tuple(member.get(node, (node,)))
     readers: dict[Sequence[Node], list[Sequence[Node]]] = {}
     waiting: dict[Sequence[Node], int] = {}
     for node in nodes:
