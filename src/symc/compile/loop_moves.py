@@ -111,7 +111,7 @@ def _moved(move: Move, made: Value, seen: set[Node]) -> Moved:
     nodes, free = reachable([made], since=move.since)
     own = [node for node in nodes if node not in seen]
     seen.update(own)
-    names = called(free) | (move.names or {})
+    names = {**called(free), **(move.names or {})}
     where = move.loop
     if move.value is not None and move.value.node is not None:
         where = move.value.node.locations[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from symc.ir import moves
+from symc.ir import moves, ops
 from symc.ir.report_loops import LoopReport, Moved, Stayed, Vanished
 
 LISTED: Final = 30
@@ -38,7 +38,7 @@ def loop_lines(loop: LoopReport) -> Iterator[str]:
     """The lines of one loop, the first without indent."""
     yield head(loop)
     yield f"  a step: {loop.step}; as traced {loop.step_before}"
-    if loop.kind != "while":
+    if loop.kind != ops.WHILE.name:
         yield f"  all steps, with what left: {loop.whole}; as traced {loop.whole_before}"
     for place in loop.merged:
         yield f"  does the work of the loop at {place} too"
