@@ -26,19 +26,19 @@ from symc.passes.pattern import Rule, RuleSet
 from symc.passes.rewrite import rewrite
 
 SETS = rule_sets()
-GUARDED = list(
+ROWS = list(
     {
         id(rule): (name, rule)
         for name, rules in SETS.items()
         for rule in rules.rules
-        if rule.guard is not None
+        if rule.guard is not None or rule.examples
     }.values()
 )
 FAST = Options(numerics="fast")
-each_guarded_row = pytest.mark.parametrize(
-    ("owner", "rule"), GUARDED, ids=[f"{name}:{rule.name}" for name, rule in GUARDED]
+each_row = pytest.mark.parametrize(
+    ("owner", "rule"), ROWS, ids=[f"{name}:{rule.name}" for name, rule in ROWS]
 )
-EXAMPLES = [(name, rule) for name, rule in GUARDED if rule.examples]
+EXAMPLES = [(name, rule) for name, rule in ROWS if rule.examples]
 INSTANCES, SEEDS = 4, 6
 SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan)
 
@@ -106,7 +106,7 @@ def rewritten(rule: Rule, through: bool, function: Function) -> Function | None:
     return closed(function.params, [made.value])
 
 
-@each_guarded_row
+@each_row
 def test_a_row_is_right_wherever_it_fires(owner: str, rule: Rule) -> None:
     through = SETS[owner].through
     for before, what in around(rule, through):
@@ -127,7 +127,7 @@ def test_every_example_is_rewritten(owner: str, rule: Rule) -> None:
         assert any(rewritten(rule, through, before) for before in found), number
 
 
-@each_guarded_row
+@each_row
 def test_a_row_is_done_with_what_it_made(owner: str, rule: Rule) -> None:
     """It fires again, on parts of its result, less often than there were nodes: not for ever."""
     rules = RuleSet((rule,), SETS[owner].through)

@@ -32,6 +32,7 @@ LAWS = ("tests/ir/test_op_laws.py", "tests/autodiff/test_laws.py")
 INDICES = ("tests/passes/test_fuse_index.py", "tests/ir/test_index_maps.py")
 # What pytest is told first, in one process, about a mutant of a file; then these rooms; then all.
 NEAREST = (
+    ("passes/algebra_dots.py", (*GUARDS, ROWS, "-k", "algebra or contractions")),
     ("passes/algebra*.py", (*GUARDS, PLACES, ROWS, "-k", "algebra or known_places")),
     (
         "passes/contractions.py",

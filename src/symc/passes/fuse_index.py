@@ -115,15 +115,14 @@ def keeps_order(map: IndexMap | None, source: TensorType, result: TensorType) ->
         return True
     if map.valid or source.elements != result.elements:
         return False
-    steps = strides(source.shape)
-    offset: Size = 0
     factors: list[Size] = [0] * result.rank
-    for step, affine in zip(steps, map.indices, strict=True):
-        offset = offset + step * affine.offset
+    for step, affine in zip(strides(source.shape), map.indices, strict=True):
+        if affine.offset != 0:
+            return False
         for axis, factor in enumerate(affine.factors):
             factors[axis] = factors[axis] + step * factor
     wanted = strides(result.shape)
-    return offset == 0 and all(
+    return all(
         size == 1 or have == want
         for size, have, want in zip(result.shape, factors, wanted, strict=True)
     )
