@@ -40,9 +40,7 @@ def test_taps_states_and_updates_of_shared_variables() -> None:
         new = before + last + v
         return [new], {w: w + new}, until(new > 5.0)
 
-    sums, updates = scan(
-        step, vs, {"initial": sc.asarray(np.array([0.0, 1.0])), "taps": [-2, -1]}
-    )
+    sums, updates = scan(step, vs, {"initial": sc.asarray(np.array([0.0, 1.0])), "taps": [-2, -1]})
     f = sc.function([vs], [sums, sc.grad(sc.sum(sums), vs)], updates=updates)
     values, slopes = f(np.ones(9))
     assert values.tolist() == [2.0, 4.0, 7.0]
