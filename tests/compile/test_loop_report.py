@@ -84,6 +84,9 @@ def test_the_path_that_keeps_work_leads_from_carry_to_carry(gradient) -> None:
     assert product.path == bent.path
     assert product.reason == bent.reason == "carry"
     assert {link.location.file.endswith("test_loop_report.py") for link in product.path} == {True}
+    assert [one.value for one in forward.rest] == ["xs 0 + carry 0 @ W"]
+    assert {one.reason for one in forward.rest} == {"carry"}
+    assert len(backward.stayed) + len(backward.rest) == backward.after
     (product,) = backward.stayed
     assert product.carries == ("carry 0",)
     assert product.path[0].value == product.path[-1].value == "carry 0"

@@ -36,6 +36,7 @@ class Paths:
         where: Location,
     ) -> None:
         self._names = names
+        self._links: dict[Value, Link] = {}
         self._where = where
         self._before = _nearest_carry(body, [param for param, _ in carries])
         self._ends: dict[Value, str] = {}
@@ -90,10 +91,11 @@ class Paths:
         return [*found[:-1], Link(_CUT, "", self._where), Link(ends[value], "", self._where)]
 
     def _link(self, value: Value) -> Link:
-        text = formula(value, SHOWN, self._names)
-        if value.node is None:
-            return Link(text, "", self._where)
-        return Link(text, value.node.op.name, value.node.locations[0])
+        if value not in self._links:
+            text, node = formula(value, SHOWN, self._names), value.node
+            op, where = ("", self._where) if node is None else (node.op.name, node.locations[0])
+            self._links[value] = Link(text, op, where)
+        return self._links[value]
 
 
 def _nearest_carry(body: Function, carries: Sequence[Value]) -> dict[Value, Value]:

@@ -167,6 +167,7 @@ class _Report:
             whole = whole + one.work
             # Rows that are kept stand in place of all rows.
             memory = memory if one.kind == moves.ROWS else memory + one.memory
+        stayed = list(self._stayed())
         registers = fits(self.node)
         return LoopReport(
             kind=self.node.op.name,
@@ -187,7 +188,8 @@ class _Report:
             products=tuple(_placed(p, number) for p in products(self._nodes(), self.names)),
             kept=tuple(self._kept()),
             memory=memory,
-            stayed=tuple(self._stayed()),
+            stayed=tuple(one for heavy, one in stayed if heavy),
+            rest=tuple(one for heavy, one in stayed if not heavy),
             form="registers" if registers else "kernels",
             kernels=0 if registers else kernels,
         )
@@ -224,8 +226,9 @@ class _Report:
             rows = result.type.shape[0]
             yield Kept(formula(value, SHOWN, self.names), where, rows, result.type.bytes)
 
-    def _stayed(self) -> Iterator[Stayed]:
-        """Work that is more than a few instructions, and the dependences that keep it."""
+    def _stayed(self) -> Iterator[tuple[bool, Stayed]]:
+        """All operations with the dependences that keep them, and whether they are more than a few
+        instructions."""
         carried = [p for p, name in self.names.items() if name.startswith("carry ")]
         pairs = list(zip(carried, self.body.results[: self.carries], strict=True))
         paths = Paths(self.body, pairs, self.names, self.node.locations[0])
@@ -233,16 +236,18 @@ class _Report:
         for node in self.body.nodes:
             needs = frozenset[str]().union(*(behind.get(x, frozenset()) for x in node.operands))
             behind.update((result, needs) for result in node.results)
-            if node.op.kind in _IN_STEP or cost(node) > CHEAP:
-                made = node.results[0] if node.results else None
-                yield Stayed(
-                    formula(made, SHOWN, self.names) if made else node.op.name,
-                    node.locations[0],
-                    tuple(sorted(needs)),
-                    paths.of(node),
-                    _reason(node, bool(needs), paths.feeds_carry(node)),
-                    made_work([node], dict.fromkeys(node.operands), node.results),
-                )
+            if node.op.kind in _IDLE:
+                continue
+            made = node.results[0] if node.results else None
+            one = Stayed(
+                formula(made, SHOWN, self.names) if made else node.op.name,
+                node.locations[0],
+                tuple(sorted(needs)),
+                paths.of(node),
+                _reason(node, bool(needs), paths.feeds_carry(node)),
+                made_work([node], dict.fromkeys(node.operands), node.results),
+            )
+            yield node.op.kind in _IN_STEP or cost(node) > CHEAP, one
 
 
 def _operations(node: Node) -> int:
