@@ -202,6 +202,32 @@ class TestSteps:
         with pytest.raises(sc.ShapeError, match="test_loop_inputs"):
             f(X3, X4)
 
+    @pytest.mark.parametrize("name", ["scan", "while", "fori", "map", "checkpoint", "in a loop"])
+    def test_captured_arrays_whose_lengths_differ_at_the_call(self, name: str) -> None:
+        """B37: what a step captures, and no other, is compared too."""
+
+        def both() -> sc.Expr:
+            return sc.sum(X * Y)
+
+        def step(c: sc.Expr, _: None) -> tuple[sc.Expr, None]:
+            return c + both(), None
+
+        def nested(c: sc.Expr, _: None) -> tuple[sc.Expr, None]:
+            return sc.scan(step, c, None, length=2)[0], None
+
+        total = {
+            "scan": lambda: sc.scan(step, 0.0, None, length=2)[0],
+            "while": lambda: sc.while_loop(lambda c: c < 5, lambda c: c + both(), 0.0),
+            "fori": lambda: sc.fori_loop(0, 2, lambda i, c: c + both(), 0.0),
+            "map": lambda: sc.sum(sc.map(lambda a: a * 0 + both(), np.ones(2))),
+            "checkpoint": lambda: 2 * sc.checkpoint(both)(),
+            "in a loop": lambda: sc.scan(nested, 0.0, None, length=1)[0],
+        }[name]()
+        f = sc.function([X, Y], total)
+        assert f(np.ones(3), np.ones(3)) == 6
+        with pytest.raises(sc.ShapeError, match="test_loop_inputs"):
+            f(np.ones(3), np.ones(4))
+
     def test_an_initial_state_that_is_too_short_at_the_call(self) -> None:
         """B38."""
         out, _ = theano.scan(lambda a, b: a + b, None, {"initial": X, "taps": [-2, -1]}, n_steps=3)

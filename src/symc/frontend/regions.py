@@ -16,7 +16,7 @@ from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.trees import Structure
 from symc.ir.build import apply
-from symc.ir.core import Attrs, Constraint, Function, Value, nodes_so_far
+from symc.ir.core import Attrs, Constraint, Function, Value, nodes_so_far, reachable_whole
 from symc.ir.ops.record import Op
 from symc.ir.rewriter import closed_over
 from symc.records import dataclass
@@ -69,9 +69,10 @@ def traced(title: str, body: Callable[[list[Expr]], Any], given: Sequence[Operan
         leaves, tree = trees.flatten(body(own))
         results = [lift(leaf, f"{title}: result").__symc_operand__() for leaf in leaves]
     values = [result.value for result in results]
+    # Of the nodes as they were traced: the function has copies of those that read what it captures.
+    needed = constraints.carried_by(reachable_whole(values, stop=params, since=since)[0])
     function, captured = closed_over(title, params, values, since)
     operands = [*(operand.value for operand in given), *captured]
-    needed = constraints.carried_by(function.nodes)
     return Region(function, operands, needed, tree, tuple(result.weak for result in results))
 
 
