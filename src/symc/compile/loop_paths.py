@@ -17,6 +17,7 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.formula import formula
 from symc.ir.locations import Location
 from symc.ir.report_loops import Link
+from symc.records import dataclass
 
 MOST: Final = 16
 _CUT: Final = "..."
@@ -36,6 +37,7 @@ class Paths:
         where: Location,
     ) -> None:
         self._names = names
+        self._cut = Link(_CUT, "", where)
         self._links: dict[Value, Link] = {}
         self._where = where
         self._before = _nearest_carry(body, [param for param, _ in carries])
@@ -50,45 +52,42 @@ class Paths:
 
     def feeds_carry(self, node: Node) -> bool:
         """Whether the next step needs the node."""
-        return any(result in self._after for result in node.results)
+        return any(result in self._after.next for result in node.results)
 
     def of(self, node: Node) -> tuple[Link, ...]:
         """From a carry to the node, and on to a carry, or to a y."""
-        start = next((x for x in node.operands if x in self._before), None)
+        start = next((x for x in node.operands if x in self._before.next), None)
         back = [] if start is None else self._back(start)
         links = [*reversed(back), self._link(node.results[0])] if node.results else back
-        result = next((r for r in node.results if r in self._after), None)
+        result = next((r for r in node.results if r in self._after.next), None)
         if result is not None:
             return (*links, *self._on(result, self._after, self._changes))
-        result = next((r for r in node.results if r in self._shown), None)
+        result = next((r for r in node.results if r in self._shown.next), None)
         return (*links, *self._on(result, self._shown, self._ends)) if result else tuple(links)
 
     def _back(self, value: Value) -> list[Link]:
         """Links from a value back to the carry that it is nearest to."""
         found = [self._link(value)]
         for _ in range(MOST):
-            source = self._before[value]
+            source = self._before.next[value]
             if source is value:
                 return found
             value = source
             found.append(self._link(value))
-        while self._before[value] is not value:
-            value = self._before[value]
-        return [*found[:-1], Link(_CUT, "", self._where), self._link(value)]
+        last = self._before.end[value]
+        return found if last is value else [*found, self._cut, self._link(last)]
 
-    def _on(
-        self, value: Value, following: Mapping[Value, Value], ends: Mapping[Value, str]
-    ) -> list[Link]:
+    def _on(self, value: Value, following: _Ways, ends: Mapping[Value, str]) -> list[Link]:
         """Links from behind a value to the end that it is nearest to."""
         found: list[Link] = []
         for _ in range(MOST):
-            if following[value] is value:
+            if following.next[value] is value:
                 return [*found, Link(ends[value], "", self._where)]
-            value = following[value]
+            value = following.next[value]
             found.append(self._link(value))
-        while following[value] is not value:
-            value = following[value]
-        return [*found[:-1], Link(_CUT, "", self._where), Link(ends[value], "", self._where)]
+        last = following.end[value]
+        cut = [] if last is value else [self._cut]
+        return [*found, *cut, Link(ends[last], "", self._where)]
 
     def _link(self, value: Value) -> Link:
         if value not in self._links:
@@ -98,32 +97,40 @@ class Paths:
         return self._links[value]
 
 
-def _nearest_carry(body: Function, carries: Sequence[Value]) -> dict[Value, Value]:
-    """Value -> the operand next to it on the shortest way back to a carry; a carry -> itself."""
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """For each value, the next one on the shortest way to an end, and that end; ends lead to
+    themselves."""
+
+    next: dict[Value, Value]
+    end: dict[Value, Value]
+
+
+def _nearest_carry(body: Function, carries: Sequence[Value]) -> _Ways:
+    """The ways back from values to carries."""
     distance: dict[Value, int] = dict.fromkeys(carries, 0)
-    found = {carry: carry for carry in carries}
+    found = _Ways({x: x for x in carries}, {x: x for x in carries})
     for node in body.nodes:
-        near = min(
-            (x for x in node.operands if x in distance), key=distance.__getitem__, default=None
-        )
+        known = (x for x in node.operands if x in distance)
+        near = min(known, key=distance.__getitem__, default=None)
         if near is not None:
-            found.update(dict.fromkeys(node.results, near))
-            distance.update(dict.fromkeys(node.results, distance[near] + 1))
+            for result in node.results:
+                found.next[result], found.end[result] = near, found.end[near]
+                distance[result] = distance[near] + 1
     return found
 
 
-def _nearest_result(body: Function, ends: Sequence[Value]) -> dict[Value, Value]:
-    """Value -> the result next to it on the shortest way on to an end; an end -> itself."""
+def _nearest_result(body: Function, ends: Sequence[Value]) -> _Ways:
+    """The ways on from values to results."""
     distance: dict[Value, int] = dict.fromkeys(ends, 0)
-    found = {end: end for end in ends}
+    found = _Ways({x: x for x in ends}, {x: x for x in ends})
     for node in reversed(body.nodes):
-        near = min(
-            (x for x in node.results if x in distance), key=distance.__getitem__, default=None
-        )
+        known = (x for x in node.results if x in distance)
+        near = min(known, key=distance.__getitem__, default=None)
         if near is None:
             continue
         for x in node.operands:
             if distance.get(x, distance[near] + 2) > distance[near] + 1:
                 distance[x] = distance[near] + 1
-                found[x] = near
+                found.next[x], found.end[x] = near, found.end[near]
     return found
