@@ -271,3 +271,72 @@ def test_rows_cannot_leave_an_outer_step() -> None:
 
     with pytest.raises(sc.SymcError, match=r"test_until\.py"):
         sc.scan(step, 1.0, length=3)
+
+
+def test_a_branch_gives_no_rows() -> None:
+    def rows(c: Any) -> Any:
+        return sc.scan(_grow, c, length=5, until=lambda c: c > 2.0)[1]
+
+    with pytest.raises(sc.ShapeError, match="branches differ|as steps ran inside"):
+        sc.cond(np.array(True), rows, rows, 1.0)
+
+
+def test_rows_of_an_inner_loop_are_used_inside() -> None:
+    def step(c: Any, w: Any) -> Any:
+        _, ys = sc.scan(_grow, c, length=50, until=lambda c: c > 5.0)
+        return c + 0.5, (sc.logsumexp(ys) + sc.sum(ys * w), ys[-1], sc.sum(ys[1:]))
+
+    f = sc.jit(lambda c, ws: sc.scan(step, c, ws)[1])
+    soft, last, rest = f(2.5, np.array([1.0, 2.0]))
+    for i, start in enumerate((2.5, 3.0)):
+        rows = np.arange(start + 1, 20)
+        rows = rows[: np.argmax(rows > 5.0) + 1]
+        expected = np.log(np.exp(rows).sum()) + (i + 1) * rows.sum()
+        np.testing.assert_allclose(soft[i], expected, rtol=1e-14)
+        assert last[i] == rows[-1]
+        assert rest[i] == rows[1:].sum()
+    slope = sc.jit(sc.grad(lambda c, ws: sc.sum(sc.scan(step, c, ws)[1][0])))
+    sc.check_grads(lambda c, ws: sc.sum(sc.scan(step, c, ws)[1][0]), (2.6, np.ones(2)), order=1)
+    assert np.isfinite(slope(2.5, np.ones(2)))
+
+
+def test_an_inner_loop_of_no_step_has_no_last_row() -> None:
+    def step(c: Any, _: None, xs: Any) -> Any:
+        _, ys = sc.scan(lambda c, x: (c + x, c), c, xs, until=lambda c: c > 5.0)
+        return c + ys[-1], None
+
+    f = sc.jit(lambda c, xs: sc.scan(lambda c, _: step(c, _, xs), c, length=2)[0])
+    assert f(1.0, np.array([1.0, 7.0, 1.0])) == 1 + 2 + 4
+    with pytest.raises(sc.SymcIndexError, match=r"test_until\.py"):
+        f(1.0, np.zeros(0))
+
+
+def test_sizes_that_must_agree_inside_of_a_loop_are_refused() -> None:
+    def step(c: Any, w: Any) -> Any:
+        _, ys = sc.scan(_grow, c, length=5, until=lambda c: c > 2.0)
+        return c + sc.sum(ys * w), None
+
+    with pytest.raises(sc.UnsupportedError, match="inside of a loop"):
+        sc.scan(step, 1.0, np.ones((3, 2)))
+
+
+def test_no_row_to_read_names_the_line() -> None:
+    f = sc.jit(lambda xs: sc.scan(_grow_by, 0.5, xs, until=lambda c: c > 2.0)[1][-1])
+    assert f(np.ones(3)) == 2.5
+    with pytest.raises(sc.SymcIndexError, match="got 0, expected at least 1") as caught:
+        f(np.ones(0))
+    assert "test_until.py" in str(caught.value)
+
+
+def _grow_by(c: Any, x: Any) -> tuple[Any, Any]:
+    return c + x, c + x
+
+
+def test_a_last_row_alone_takes_no_memory_per_step() -> None:
+    x = sc.var("x", "f64[100]")
+    _, ys = sc.scan(lambda c, _: (c + 1.0, sc.sin(c)), x, length=10**6, until=lambda c: c[0] > 1e5)
+    last = sc.function([x], ys[-1])
+    assert last.cost().workspace < 10_000
+    np.testing.assert_array_equal(last(np.zeros(100)), sc.sin(np.full(100, 1e5)))
+    whole = sc.function([x], sc.sum(ys))
+    assert "steps" in str(whole.cost().workspace)

@@ -84,7 +84,7 @@ def _in_dtypes(
         found = []
         for leaf, dtype in zip(leaves, dtypes, strict=True):
             made = lift(leaf, f"{title}: result").__symc_operand__()
-            fits = dtype.kind == made.dtype.kind or dtype.kind == "f"
+            fits = dtype.kind in (made.dtype.kind, "f")
             if made.weak and made.dtype != dtype and fits:
                 made = Operand(emit.cast(made, dtype, f"{title}: result"), made.weak)
             found.append(Expr(made))

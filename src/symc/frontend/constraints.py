@@ -13,11 +13,15 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from symc.ir import dims, ops
-from symc.ir.build import apply
+from symc.ir import dims, ops, term
+from symc.ir.binding import at_least as at_least_bound
+from symc.ir.binding import binders
+from symc.ir.build import apply, placed_at
 from symc.ir.core import Constraint, Node, Value
-from symc.ir.dims import Size
+from symc.ir.dims import Size, symbol, symbols
+from symc.ir.errors import UnsupportedError, message
 from symc.ir.locations import here
+from symc.ir.types import I64
 
 _carried: Final[WeakKeyDictionary[Value, tuple[Constraint, ...]]] = WeakKeyDictionary()
 
@@ -34,10 +38,60 @@ def at_least(size: Size, bound: Size, reason: str, kind: str) -> Constraint:
 
 def attach(value: Value, constraints: Iterable[Constraint]) -> Value:
     """`value`, which is right only where `constraints` hold.  It must be the result of a node."""
-    added = tuple(constraints)
+    added = tuple(c for c in constraints if not _always(c))
     if added:
         _carried[value] = _carried.get(value, ()) + added
     return value
+
+
+def _always(constraint: Constraint) -> bool:
+    """Whether a constraint holds for every number of steps that a loop may run."""
+    bound = constraint.right
+    if constraint.kind == "equal" or not isinstance(bound, int):
+        return False
+    computed = [s for s in symbols(constraint.left) if s.computed]
+    size = symbol(computed[0].name, computed=True, source=computed[0].source) if computed else 0
+    return constraint.left == dims.minimum(size, bound) and at_least_bound(size, bound)
+
+
+def split_inner(
+    found: Iterable[Constraint], nodes: Sequence[Node]
+) -> tuple[list[Constraint], list[Constraint]]:
+    """Constraints that can be checked outside of these nodes, and those that need a dim which one
+    of the nodes binds."""
+    bound = binders(nodes)
+    outer, inner = [], []
+    for one in found:
+        needs = {*symbols(one.left), *symbols(one.right)}
+        (outer if needs.isdisjoint(bound) else inner).append(one)
+    return outer, inner
+
+
+def guarded(values: Sequence[Value], inner: Sequence[Constraint]) -> list[Value]:
+    """`values`, where a step traps unless constraints hold; UnsupportedError for sizes that must
+    agree, which nothing checks inside of a step."""
+    checks = [_check(constraint) for constraint in inner]
+    made = list(values)
+    for check in checks:
+        made = [apply(ops.BARRIER, (value, check)).results[0] for value in made]
+    return made
+
+
+def _check(constraint: Constraint) -> Value:
+    """A value that can be read only where a size is large enough."""
+    if constraint.kind == "equal":
+        raise UnsupportedError(
+            message(
+                f"{constraint.message}, inside of a loop",
+                got="sizes that must agree, one of which an inner loop finds out",
+                expected="sizes that agree whatever the number of steps",
+                where=constraint.location,
+            )
+        )
+    with placed_at((constraint.location,)):
+        size = term.size(constraint.left)
+        index = term.where(size.eq(term.size(constraint.right)), term.size(0), term.size(1))
+        return term.take(term.full((1,), 0, I64), index, 0, "raise").value
 
 
 def carried_by(nodes: Sequence[Node]) -> tuple[Constraint, ...]:

@@ -70,10 +70,13 @@ def traced(title: str, body: Callable[[list[Expr]], Any], given: Sequence[Operan
         results = [lift(leaf, f"{title}: result").__symc_operand__() for leaf in leaves]
     values = [result.value for result in results]
     # Of the nodes as they were traced: the function has copies of those that read what it captures.
-    needed = constraints.carried_by(reachable_whole(values, stop=params, since=since)[0])
+    nodes = reachable_whole(values, stop=params, since=since)[0]
+    needed, inner = constraints.split_inner(constraints.carried_by(nodes), nodes)
+    if inner:
+        values = constraints.guarded(values, inner)
     function, captured = closed_over(title, params, values, since)
     operands = [*(operand.value for operand in given), *captured]
-    return Region(function, operands, needed, tree, tuple(result.weak for result in results))
+    return Region(function, operands, tuple(needed), tree, tuple(result.weak for result in results))
 
 
 def title_of(function: Any) -> str:

@@ -86,7 +86,8 @@ def stopped_scan(how: Stopped, init: Any, xs: Any) -> tuple[Any, Any]:
     flag = term.constant(np.array(True)).value
     given = Operands(captured, [*carry.values, flag], seqs.values)
     test = _flagged(how.until, [x.type for x in (*given.consts, *given.carries)])
-    rows = own_dim() if len(body.results) > count + 1 else None
+    least = 1 if isinstance(seqs.length, int) and seqs.length > 0 else 0
+    rows = own_dim(least) if len(body.results) > count + 1 else None
     node = make_while(ops.WHILE, (test, body), given, seqs.length, rows)
     for value in node.results:
         constraints.attach(value, region.constraints)

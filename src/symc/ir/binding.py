@@ -46,9 +46,17 @@ def has_computed(size: Size) -> bool:
     return isinstance(size, Dim) and any(s.computed for s in symbols(size))
 
 
-def fresh_dim(number: int) -> Dim:
-    """A computed dim of its own; `number` is unique in this process."""
-    return symbol(f"steps.{number}", computed=True, source=Source())
+def fresh_dim(number: int, least: int = 0) -> Dim:
+    """A computed dim of its own, never below `least`; `number` is unique in this process."""
+    return symbol(f"steps.{number}", computed=True, source=Source(least=least))
+
+
+def at_least(size: Size, bound: int) -> bool:
+    """Whether a size is a computed dim that is known not to be below `bound`."""
+    if not isinstance(size, Dim) or not plain_computed(size):
+        return False
+    source = only_symbol(size).source
+    return source is not None and source.least >= bound
 
 
 def sourced(node: Node) -> Node:

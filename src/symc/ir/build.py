@@ -15,6 +15,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from symc.ir.binding import binders
 from symc.ir.core import Attr, Attrs, Function, Locations, Node, Value
 from symc.ir.dims import Size
 from symc.ir.errors import ShapeError, SymcError, SymcOverflowError, message, placed
@@ -57,12 +58,29 @@ def infer(
     if len(regions) != op.regions and (op.regions >= 0 or not regions):
         raise ShapeError(message(f"{op.name}: regions", got=len(regions), expected=op.regions))
     if op.infer_regions is not None:
+        for region in regions:
+            _check_inner(op, region)
         results = op.infer_regions(types, attrs, regions)
     else:
         results = op.infer(types, attrs)
     for type in results:
         check_type(op.name, type)
     return results
+
+
+def _check_inner(op: Op, region: Function) -> None:
+    """Refuse a result as large as only the region knows."""
+    bound = binders(region.nodes)
+    for result in region.results if bound else ():
+        if not bound.keys().isdisjoint(result.type.symbols()):
+            raise ShapeError(
+                message(
+                    f"{op.name}: a result of {region.name} has as many rows as steps ran inside",
+                    got=result.type,
+                    expected="sizes that are the same each time it runs",
+                    advice="reduce the rows inside, or return their last one",
+                )
+            )
 
 
 def check_type(subject: str, type: TensorType) -> None:

@@ -23,9 +23,13 @@ from symc.records import dataclass
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """Where a computed dim comes from: the value that binds it, once it is made."""
+    """Where a computed dim comes from: the value that binds it, once it is made.
+
+    least: a number that the dim is never below.
+    """
 
     value: object = None
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -177,6 +177,6 @@ def make_while(
     return sourced(apply(op, operands, parts.attrs(), regions=regions))
 
 
-def own_dim() -> Dim:
-    """A dim that nothing binds yet."""
-    return fresh_dim(nodes_so_far())
+def own_dim(least: int = 0) -> Dim:
+    """A dim that nothing binds yet, and that is never below `least`."""
+    return fresh_dim(nodes_so_far(), least)
