@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
+from symc.ir import ops
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
+from symc.ir.ops.record import Op
 from symc.ir.options import Options
 from symc.ir.report import Fired, Report, Timing
-from symc.passes import branches, cse, dce, inline, loops, order, stabilise
+from symc.passes import cse, dce, inline, order, stabilise
 from symc.passes.pattern import Match, Rule
 from symc.passes.sweep import Sweep
 
@@ -24,10 +26,33 @@ Pass = Callable[[Function, Options], Function]
 Observer = Callable[[str, Function, Function], None]
 
 
+# What a late pass needs to find work in a function: regions, one of these ops, a licence.
+_NESTED: Final = frozenset({"branches", "loops"})
+_ABOUT: Final[dict[str, frozenset[Op]]] = {
+    "lift": frozenset({ops.RESHAPE}),
+    "forward": frozenset({ops.SLICE, ops.CONCAT}),
+    "apart": frozenset({ops.CONCAT}),
+    "narrow": frozenset({ops.SLICE}),
+    "chains": frozenset({ops.DOT}),
+    "share": frozenset({ops.DOT}),
+    "turn": frozenset({ops.SCAN}),
+    "windows": frozenset({ops.SCAN, ops.WHILE}),
+    "whiles": frozenset({ops.WHILE}),
+}
+_LICENSED: Final = {"chains": "reassoc", "multiply_add": "contract"}
+
+
 def _late(name: str) -> Callable[..., Function]:
-    """A pass whose module is loaded when it is first run: a derivative alone needs none of them."""
+    """A pass whose module is loaded when it first has work: a start costs what it needs."""
+    about, licence = _ABOUT.get(name), _LICENSED.get(name)
 
     def run(function: Function, options: Options, *rest: object) -> Function:
+        if licence is not None and licence not in options.licences:
+            return function
+        if name in _NESTED and not any(node.regions for node in function.nodes):
+            return function
+        if about is not None and all(node.op not in about for node in function.nodes):
+            return function
         made: Function = import_module(f"symc.passes.{name}").run(function, options, *rest)
         return made
 
@@ -36,9 +61,7 @@ def _late(name: str) -> Callable[..., Function]:
 
 PASSES: Final[dict[str, Callable[..., Function]]] = {
     "inline": inline.run,
-    "branches": branches.run,
     "stabilise": stabilise.run,
-    "loops": loops.run,
     "order": order.run,
     "cse": cse.run,
     "merge": cse.merge,
@@ -46,6 +69,8 @@ PASSES: Final[dict[str, Callable[..., Function]]] = {
 } | {
     name: _late(name)
     for name in (
+        "branches",
+        "loops",
         "contractions",
         "fold",
         "lift",
