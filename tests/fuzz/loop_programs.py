@@ -221,7 +221,7 @@ class Maker:
         given = tuple(types[i] for i in args)
         shape = types[result]
         arms = tuple(self._arm(given, shape, depth) for _ in range(2))
-        return shape, Step(self.choose(["cond", "cond", "where"]), (test, *args), arms)
+        return shape, Step(self.choose(["cond", "cond", "outside", "where"]), (test, *args), arms)
 
     def _arm(self, given: tuple[str, ...], shape: str, depth: int) -> Body:
         types, steps = list(given), []

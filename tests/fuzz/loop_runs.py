@@ -56,6 +56,8 @@ class Values:
                 return lambda *own: self.body(body, own)[0]
 
             return sc.cond(test, arm(first), arm(second), *rest)
+        if step.op == "outside" and not self.unrolled:
+            return sc.ifelse(test, self.body(first, rest)[0], self.body(second, rest)[0])
         return sc.where(test, self.body(first, rest)[0], self.body(second, rest)[0])
 
     def _inner(self, step: Step, args: Row) -> Any:
