@@ -101,6 +101,8 @@ def test_gradients_of_the_last_row() -> None:
         (dims.symbol("n"), None),
         (dims.maximum(dims.symbol("n"), 4), None),
         (dims.maximum(dims.minimum(dims.symbol("n"), 4) - 2, 0) + 2, 4),
+        ((dims.minimum(dims.symbol("n"), 6) + 1) // 2 * 2, 6),
+        (dims.symbol("n") // 2, None),
     ],
 )
 def test_bounds_of_sizes(size: dims.Size, bound: int | None) -> None:

@@ -197,7 +197,7 @@ def at_most(size: Size) -> int | None:
             todo.pop()
             continue
         parts = _weakened(one) if len(bounds) < _TRIES else _Parts()
-        missing = [x for x in (*parts.any, *parts.all) if x not in bounds]
+        missing = [x for x in (*parts.any, *parts.all, *parts.divided[:2]) if x not in bounds]
         if missing and len(todo) < _TRIES:
             todo += missing
             continue
@@ -207,10 +207,15 @@ def at_most(size: Size) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Sizes none of which is below another, or of which the largest is it (`all`, or nothing)."""
+    """What a size is not above: each of `any`, the largest of `all`, and where it is
+    `divided[0] + factor * (divided[1] // by)`, that of their bounds.
+    """
 
     any: tuple[Size, ...] = ()
     all: tuple[Size, ...] = ()
+    divided: tuple[Size, ...] = ()
+    factor: int = 1
+    by: int = 1
 
 
 def _least(size: Size, parts: _Parts, bounds: Mapping[Size, int | None]) -> int | None:
@@ -221,6 +226,9 @@ def _least(size: Size, parts: _Parts, bounds: Mapping[Size, int | None]) -> int 
     known = [bound for bound in largest if bound is not None]
     if known and len(known) == len(largest):
         found.append(max(known))
+    rest, inner = [bounds.get(x) for x in parts.divided] or (None, None)
+    if rest is not None and inner is not None:
+        found.append(rest + parts.factor * (inner // parts.by))
     return min(found, default=None)
 
 
@@ -232,8 +240,12 @@ def _weakened(size: Size) -> _Parts:
         if len(monomial) != 1 or monomial[0][1] != 1:
             continue
         atom = monomial[0][0]
-        if isinstance(atom, Apply) and atom.kind in {"min", "max"}:
-            rest = size - Dim(((monomial, factor),))
+        if not isinstance(atom, Apply):
+            continue
+        rest = size - Dim(((monomial, factor),))
+        if atom.kind == "floordiv" and factor > 0 and isinstance(atom.right, int):
+            return _Parts(divided=(rest, atom.left), factor=factor, by=atom.right)
+        if atom.kind in {"min", "max"}:
             either = (rest + atom.left * factor, rest + atom.right * factor)
             smaller = atom.kind == ("min" if factor > 0 else "max")
             return _Parts(any=either) if smaller else _Parts(all=either)

@@ -15,7 +15,7 @@ from typing import Final
 
 from symc.ir import ops, term
 from symc.ir.build import placed_at
-from symc.ir.core import Function, Node, Value, nodes_so_far
+from symc.ir.core import Attrs, Function, Node, Value, nodes_so_far
 from symc.ir.dims import Size
 from symc.ir.ops import attributes
 from symc.ir.ops.loop_groups import Operands, WhileGroups, make_while, while_groups
@@ -153,7 +153,7 @@ def _put(buffer: Term, row: Term, number: Term, *, wraps: bool) -> Value:
     """The row of a step in its place; behind the last one it is lost."""
     count = buffer.shape[0]
     index = term.make(ops.MOD, number, term.size(count)) if wraps else number
-    attrs = {"axis": 0, "mode": "fill", "combine": "set"}
+    attrs: Attrs = {"axis": 0, "mode": "fill", "combine": "set"}
     return term.scatter(buffer, index, row, attrs).value
 
 

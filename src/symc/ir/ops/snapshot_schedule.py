@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from symc.ir import term
 from symc.ir.build import apply
-from symc.ir.core import Function, Value, reachable
+from symc.ir.core import Attrs, Function, Value, reachable
 from symc.ir.dims import Size, maximum
 from symc.ir.ops.binomial import least, reach, split
 from symc.ir.ops.emitted_loops import while_of
@@ -81,7 +81,7 @@ def room_of(slots: Size) -> Size:
 
 def put(rows: Term, index: Term, value: Term) -> Term:
     """Row `index` set; nothing for an index behind the last."""
-    attrs = {"axis": 0, "mode": "fill", "combine": "set"}
+    attrs: Attrs = {"axis": 0, "mode": "fill", "combine": "set"}
     return term.scatter(rows, index, value, attrs)
 
 
