@@ -22,7 +22,7 @@ from symc.codegen_llvm.pauses import Pauses, Rows
 from symc.codegen_llvm.registers import Elements, Registers, fits, work
 from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir import ops
-from symc.ir.dims import Size, maximum, size_product
+from symc.ir.dims import Size, maximum, minimum, size_product
 from symc.ir.launch import Launch
 from symc.ir.ops.loop_groups import Groups, WhileGroups, groups, while_groups
 from symc.ir.program import Program
@@ -32,6 +32,7 @@ from symc.records import dataclass
 
 INSTRUCTION_COST: Final = 8
 STEP_COST: Final = 16 * 5  # of one step besides its kernels
+MANY: Final = 1 << 30  # steps that a loop is taken to run at most
 
 
 @dataclass(slots=True)
@@ -360,7 +361,7 @@ def _while(made: _Native) -> Size:
 
 def _taken(parts: WhileGroups) -> Size:
     """How many steps a loop is taken to run."""
-    return GUESS if parts.most is None else parts.most
+    return GUESS if parts.most is None else minimum(parts.most, MANY)
 
 
 # In registers.

@@ -60,7 +60,8 @@ def split_inner(
     """Constraints that can be checked outside of these nodes, and those that need a dim which one
     of the nodes binds."""
     bound = binders(nodes)
-    outer, inner = [], []
+    outer: list[Constraint] = []
+    inner: list[Constraint] = []
     for one in found:
         needs = {*symbols(one.left), *symbols(one.right)}
         (outer if needs.isdisjoint(bound) else inner).append(one)
