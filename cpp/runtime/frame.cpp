@@ -19,6 +19,9 @@ Frame::Frame(const Program &program)
 
 namespace {
 
+/* Between cores without a common cache, handing over a shorter step of a loop costs more. */
+constexpr std::int64_t worth_handing_over_ns = 6'000;
+
 /* Loops pause about this often; a pause costs some 50 ns. */
 constexpr std::int64_t pause_ns = 100'000;
 constexpr std::int64_t largest_grant = std::int64_t{1} << 20;
@@ -45,13 +48,18 @@ std::int32_t parallel_for(const symc_ctx *ctx, symc_kernel kernel, void *const *
   Frame &frame = *reinterpret_cast<const CallContext *>(ctx)->frame;
   const std::int64_t chunk = chunk_of(grain, blocks, frame.threads_);
   Pool *pool = frame.threads_ > 1 && blocks > chunk ? Pool::instance() : nullptr;
+  if (pool != nullptr && pool->distant() && expected_ns(grain) < worth_handing_over_ns) {
+    pool = nullptr;
+  }
   RegionResult result;
   const Region region{
       kernel, buffers, dims, blocks, chunk, static_cast<std::size_t>(ctx->scratch_bytes), ctx};
   Poller idle;
   Poller &poller = frame.committed_ ? idle : *frame.poller_;
   if (pool == nullptr || !pool->run(region, frame.threads_, poller, result)) {
-    return poller.active() ? polled_for(region, poller)
+    Region alone = region;
+    alone.grain = chunk_of(grain, blocks, 1);
+    return poller.active() ? polled_for(alone, poller)
                            : serial_for(ctx, kernel, buffers, dims, blocks, grain);
   }
   merge_status(*ctx->status, result.status);

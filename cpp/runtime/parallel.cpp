@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <new>
 #include <tuple>
 
@@ -25,6 +26,7 @@ constexpr std::chrono::nanoseconds distant_trip{250};
 constexpr std::chrono::microseconds lost_trip{3};
 constexpr std::uint32_t trips = 8;
 constexpr unsigned share_bits = 32;
+constexpr std::int64_t low_half = (std::int64_t{1} << share_bits) - 1;
 constexpr std::int64_t most_chunks = std::int64_t{1} << 30;
 constexpr std::size_t stack_bytes = std::size_t{1} << 20;
 constexpr std::chrono::microseconds spin_time{150};
@@ -63,8 +65,12 @@ std::int64_t chunk_of(std::int64_t grain, std::int64_t blocks, unsigned threads)
   if (grain >= 0) {
     return std::max(grain, std::int64_t{1});
   }
-  const std::int64_t most = -std::max(grain, -most_chunks);
+  const std::int64_t most = std::clamp(-grain & low_half, std::int64_t{1}, most_chunks);
   return std::clamp((blocks + threads - 1) / threads, std::int64_t{1}, most);
+}
+
+std::int64_t expected_ns(std::int64_t grain) noexcept {
+  return grain < 0 ? -grain >> share_bits : std::numeric_limits<std::int64_t>::max();
 }
 
 std::int32_t serial_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,

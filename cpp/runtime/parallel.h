@@ -119,6 +119,10 @@ private:
 [[nodiscard]] std::int64_t chunk_of(std::int64_t grain, std::int64_t blocks,
                                     unsigned threads) noexcept;
 
+/* The expected time of all blocks on one thread, from the same; the largest number where it is not
+   given. */
+[[nodiscard]] std::int64_t expected_ns(std::int64_t grain) noexcept;
+
 /* symc_ctx.parallel_for of a thread that is already inside a region. */
 std::int32_t serial_for(const symc_ctx *ctx, symc_kernel kernel, void *const *buffers,
                         const std::int64_t *dims, std::int64_t blocks, std::int64_t grain);

@@ -37,8 +37,9 @@ typedef struct symc_ctx symc_ctx;
 typedef int32_t (*symc_kernel)(const symc_ctx *ctx, void *const *buf, const int64_t *dim,
                                int64_t begin, int64_t end);
 
-/* Runs k over blocks [0, blocks) on this call's threads, in chunks of `grain` blocks; where grain
-   is negative, in one chunk for each thread, of at most -grain blocks. */
+/* Runs k over blocks [0, blocks) on this call's threads, in chunks of `grain` blocks.  Where grain
+   is negative, in one chunk for each thread: -grain is the most blocks of a chunk, plus 2^32 for
+   each nanosecond that all blocks are expected to take on one thread. */
 typedef int32_t (*symc_parallel_for)(const symc_ctx *ctx, symc_kernel k, void *const *buf,
                                      const int64_t *dim, int64_t blocks, int64_t grain);
 

@@ -209,7 +209,11 @@ void even_chunks() {
   CHECK(symc::chunk_of(-1000, 101, 2) == 51);
   CHECK(symc::chunk_of(-10, 101, 2) == 10);
   CHECK(symc::chunk_of(-1000, 0, 2) == 1);
-  CHECK(symc::chunk_of(std::numeric_limits<std::int64_t>::min(), 8, 4) == 2);
+  constexpr std::int64_t micro = std::int64_t{1000} << 32;
+  CHECK(symc::chunk_of(-10 - 3 * micro, 101, 2) == 10);
+  CHECK(symc::expected_ns(-10 - 3 * micro) == 3000);
+  CHECK(symc::expected_ns(-10) == 0);
+  CHECK(symc::expected_ns(10) == std::numeric_limits<std::int64_t>::max());
 }
 
 } // namespace

@@ -19,7 +19,7 @@ from symc.codegen_llvm.contract.size import as_reg
 from symc.codegen_llvm.pauses import data_of, reserve
 from symc.codegen_llvm.sizes import needs
 from symc.codegen_llvm.text import Reg
-from symc.ir.dims import Size, maximum, substitute, symbol
+from symc.ir.dims import Size, maximum, minimum, substitute, symbol
 from symc.ir.errors import CompileError, UnsupportedError, message
 from symc.ir.program import (
     Bind,
@@ -36,6 +36,8 @@ from symc.records import dataclass
 
 SHARED_NS: Final = 2_500  # a kernel of a step above this is offered to other threads
 CHUNK_NS: Final = 10_000_000  # the most that a thread takes at once
+MOST_NS: Final = 1 << 30  # that is told of the time of all blocks ...
+NS: Final = 1 << 32  # ... above the number of blocks of a chunk, as symc.h says
 GUESS: Final = 64  # steps of a loop, where nobody knows
 
 
@@ -232,7 +234,8 @@ class Runner:
         work = as_reg(k.size(total))
         test = k.emit if k.is_late(total) else k.at_entry
         large = test("i1", f"icmp sgt {work}, {SHARED_NS * 16}")
-        grain = as_reg(k.size(-maximum(1, CHUNK_NS * 16 // maximum(cost, 1))))
+        most = maximum(1, CHUNK_NS * 16 // maximum(cost, 1))
+        grain = as_reg(k.size(-(most + minimum(total // 16, MOST_NS) * NS)))
         share = k.context(CTX_PARALLEL_FOR)
         symbol = Reg(f"@{kernel.symbol}", "ptr")
 
