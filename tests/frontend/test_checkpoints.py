@@ -73,7 +73,7 @@ def most_runs(n: int, slots: int) -> int:
     return runs + 1
 
 
-@pytest.mark.parametrize("slots", [1, 2, 3, 5, 10])
+@pytest.mark.parametrize("slots", [1, 2, 5])
 def test_gradients_are_those_of_a_scan(slots: int) -> None:
     n = sc.var("n", "i64")
     x, w = sc.var("x", "f64[4]"), sc.var("w", "f64[4]")
