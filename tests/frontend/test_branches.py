@@ -267,6 +267,39 @@ class TestBatches:
             assert counts.runs["slow_step"] == 5
 
 
+class TestSizesThatLoopsFindOut:
+    """Rows of a loop that stops by itself, written outside of the branch that reads them."""
+
+    @staticmethod
+    def rows(x: sc.Expr) -> sc.Expr:
+        def counted_step(c: sc.Expr, a: sc.Expr) -> tuple[sc.Expr, sc.Expr]:
+            return c + a, c * a
+
+        return sc.scan(counted_step, 0.0, x, until=lambda c: c > 3.5)[1]
+
+    def test_the_loop_goes_with_its_rows(self) -> None:
+        def f(p: sc.Expr, x: sc.Expr) -> sc.Expr:
+            ys = self.rows(x)
+            return sc.ifelse(p, sc.sum(ys[1:] * ys[:-1]) + ys.shape[0], sc.sum(x))
+
+        x = np.arange(1.0, 7)
+        with counting() as counts:
+            g = sc.jit(f)
+            assert g(False, x) == 21
+            assert counts.runs["counted_step"] == 0
+            assert g(True, x) == 0 * 2 + 2 * 9 + 3
+            assert counts.runs["counted_step"] == 3
+            counts.reset()
+            slopes = sc.jit(sc.grad(f, argnums=1))
+            assert slopes(False, x).tolist() == [1] * 6
+            assert counts.runs["counted_step"] == 0
+            h = 1e-6
+            want = [(f(True, x + h * e) - f(True, x - h * e)) / (2 * h) for e in np.eye(6)]
+            np.testing.assert_allclose(slopes(True, x), want, atol=1e-8)
+            many = sc.jit(sc.vmap(f, in_axes=(0, None)))
+            assert many(np.array([False, True]), x).tolist() == [21, 21]
+
+
 class TestScale:
     def test_a_chain_of_choices_compiles_and_is_lazy_to_some_depth(self) -> None:
         i, x = sc.var("i", "i64[]"), sc.var("x", "f64[9,9]")
