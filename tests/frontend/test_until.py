@@ -8,6 +8,12 @@ import numpy as np
 import pytest
 
 import symc as sc
+from symc.ir.evaluate import evaluate
+from symc.ir.generic_program import program_text
+from symc.ir.parse import parse_function
+from symc.ir.parse_program import parse_program
+from symc.ir.text import print_function
+from symc.ir.verify import verify
 
 MOST = 6
 XS = np.array([0.5, 1.5, 0.25, 2.0, 1.0, 0.75])
@@ -277,7 +283,7 @@ def test_a_branch_gives_no_rows() -> None:
     def rows(c: Any) -> Any:
         return sc.scan(_grow, c, length=5, until=lambda c: c > 2.0)[1]
 
-    with pytest.raises(sc.ShapeError, match="branches differ|as steps ran inside"):
+    with pytest.raises(sc.ShapeError, match=r"branches differ|as steps ran inside"):
         sc.cond(np.array(True), rows, rows, 1.0)
 
 
@@ -340,3 +346,42 @@ def test_a_last_row_alone_takes_no_memory_per_step() -> None:
     np.testing.assert_array_equal(last(np.zeros(100)), sc.sin(np.full(100, 1e5)))
     whole = sc.function([x], sc.sum(ys))
     assert "steps" in str(whole.cost().workspace)
+
+
+def _everything(c0: Any, xs: Any, w: Any) -> Any:
+    def loss(c0: Any) -> Any:
+        carry, ys = sc.scan(_step, c0, xs, until=lambda c: c > 3.0)
+        rows = sc.tanh(sc.stack([ys, ys * ys], axis=1) * w)
+        last = sc.while_loop(lambda c: c < 50.0, lambda c: c * 1.7 + sc.sum(ys), carry)
+        return last + sc.sum(rows), rows
+
+    return sc.value_and_grad(loss, has_aux=True)(c0)
+
+
+@pytest.mark.parametrize("opt", range(4))
+def test_oracle_text_and_levels_give_the_same_bits(opt: int) -> None:
+    f = sc.jit(_everything, opt=opt, cache=False)
+    arrays = [np.array(0.3), XS, np.array([0.5, -1.5])]
+    (value, rows), slope = f(*arrays)
+    assert rows.shape == (3, 2)
+    for stage in ("traced", "defined", "optimized"):
+        parsed = parse_function(f.ir(stage))
+        verify(parsed)
+        assert (
+            print_function(parsed)
+            == "\n".join(line for line in f.ir(stage).splitlines() if not line.startswith("//"))
+            + "\n"
+        )
+        found = evaluate(parsed, arrays)
+        for got, expected in zip(found, (value, rows, slope), strict=True):
+            np.testing.assert_array_equal(got, expected)
+    text = f.ir("program")
+    assert program_text(parse_program(text)) == text[text.index('"symc.program"') :]
+    assert text.count('"symc.bind"') == 2
+
+
+def test_all_checks_hold() -> None:
+    f = sc.jit(_everything, check="all", cache=False)
+    (value, _), _ = f(0.3, XS, np.array([0.5, -1.5]))
+    (expected, _), _ = sc.jit(_everything)(0.3, XS, np.array([0.5, -1.5]))
+    assert value == expected

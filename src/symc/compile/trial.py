@@ -87,11 +87,14 @@ def _drawn(
     return drawn
 
 
+MOST_STEPS: Final = 1000  # of a loop that drawn inputs may keep from ending
+
+
 def results(function: Function, arrays: Sequence[np.ndarray]) -> Arrays | None:
     """What the oracle gives, contractions in ascending order; None when it refuses."""
     try:
         with np.errstate(all="ignore"):
-            return evaluate(function, arrays, order="chain")
+            return evaluate(function, arrays, order="chain", most_steps=MOST_STEPS)
     except SymcError:
         return None
 

@@ -16,24 +16,40 @@ from symc.ir.dims import Dim, Symbol, substitute
 from symc.ir.errors import DTypeError, OpContractError, ShapeError, message
 from symc.ir.ops.record import Arrays, EvaluateContext
 from symc.ir.types import dtype_name
+from symc.records import dataclass
 
 
-def evaluate(function: Function, arrays: Sequence[np.ndarray], order: str = "any") -> Arrays:
+def evaluate(
+    function: Function,
+    arrays: Sequence[np.ndarray],
+    order: str = "any",
+    most_steps: int | None = None,
+) -> Arrays:
     """Results of `function`, as new arrays.
 
     `order`: "chain" sums every contraction in chain order; "any" only those that ask for it.
+    `most_steps`: UnsupportedError for a loop without a length that runs longer.
     Raises ShapeError or DTypeError for arrays that are not of the params' types, and what the
     operations themselves raise.
     """
-    return tuple(np.array(result) for result in _run(function, arrays, {}, order))
+    how = _How(order, most_steps)
+    return tuple(np.array(result) for result in _run(function, arrays, {}, how))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How contractions are summed, and how many steps a loop may run."""
+
+    order: str
+    most_steps: int | None
 
 
 def _run(
-    function: Function, arrays: Sequence[np.ndarray], outer: Mapping[str, int], order: str
+    function: Function, arrays: Sequence[np.ndarray], outer: Mapping[str, int], how: _How
 ) -> Arrays:
     dims = {**outer, **bind(function, arrays)}
     later = check_constraints(function.constraints, dims)
-    context = EvaluateContext(dims, order, _region_runner(dims, order))
+    context = EvaluateContext(dims, how.order, _region_runner(dims, how), how.most_steps)
     values: dict[Value, np.ndarray] = dict(zip(function.params, arrays, strict=True))
     for node, dead in zip(function.nodes, last_uses(function), strict=True):
         results = node.op.evaluate(context, [values[x] for x in node.operands], node)
@@ -47,8 +63,8 @@ def _run(
     return tuple(values[result] for result in function.results)
 
 
-def _region_runner(dims: Mapping[str, int], order: str) -> Callable[..., Arrays]:
-    return lambda function, arrays: _run(function, arrays, dims, order)
+def _region_runner(dims: Mapping[str, int], how: _How) -> Callable[..., Arrays]:
+    return lambda function, arrays: _run(function, arrays, dims, how)
 
 
 def last_uses(function: Function) -> list[list[Value]]:

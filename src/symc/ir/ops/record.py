@@ -166,10 +166,17 @@ class Samples:
 class EvaluateContext:
     """What the oracle hands to `evaluate`: the values of dims, and how to run a region."""
 
-    __slots__ = ("dims", "order", "run")
+    __slots__ = ("dims", "most_steps", "order", "run")
 
-    def __init__(self, dims: dict[str, int], order: str, run: Callable[..., Arrays]) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        order: str,
+        run: Callable[..., Arrays],
+        most_steps: int | None = None,
+    ) -> None:
         self.dims = dims
+        self.most_steps = most_steps  # of a loop that nobody knows to end
         self.order = order  # "any" | "chain": how contractions are summed
         self.run = run  # run(function, arrays) -> arrays
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from symc.ir.core import Attrs, Function, Node
-from symc.ir.errors import ShapeError, message
+from symc.ir.errors import ShapeError, UnsupportedError, message
 from symc.ir.ops import regions
 from symc.ir.ops.loop_groups import read_while, stacked_type, while_groups
 from symc.ir.ops.masked import ENDLESS
@@ -71,6 +71,10 @@ def _evaluate(context: EvaluateContext, arrays: Sequence[np.ndarray], node: Node
     rows: list[Arrays] = []
     t = 0
     while (most is None or t < most) and bool(context.run(condition, [*consts, *carries])[0]):
+        if t == context.most_steps:
+            raise UnsupportedError(
+                message("while: more steps than were asked for", got=t, where=node.locations[0])
+            )
         number = [np.array(t, np.int64)] if numbered else []
         found = context.run(body, [*consts, *carries, *(x[t] for x in xs), *number])
         carries = list(found[: parts.carries])
