@@ -22,6 +22,7 @@ from symc.ir.options import Options
 from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes import cse
+from symc.passes.loops_folds import fold
 from symc.passes.loops_form import made, pruned, taken_apart
 from symc.passes.loops_join import join, split, unjoin
 from symc.passes.loops_merge import joined, mergeable
@@ -81,6 +82,7 @@ def _changed(
     if options.contract != "chain":
         reassociate = "reassoc" in options.licences
         later += accumulate(loop, reassociate=reassociate)
+        later += fold(loop)
     later += sink(loop)
     changed = hoist(loop) or changed or bool(later)
     pruned(loop)

@@ -33,7 +33,7 @@ _GROWTH: Final = 2  # bytes of a product for all steps, per byte of what it is m
 
 
 @dataclass(frozen=True, slots=True)
-class _Term:
+class Part:
     """One term of a sum: what a step adds, or takes away.
 
     parts: what it is made of, by operations that commute with a sum.  leaves: what is summed, each
@@ -52,7 +52,7 @@ class _Sum:
     """A carry that is a sum."""
 
     carry: Carry
-    terms: list[_Term]
+    terms: list[Part]
 
     @property
     def leaves(self) -> list[Value]:
@@ -62,13 +62,10 @@ class _Sum:
 
 def accumulate(loop: Loop, *, reassociate: bool) -> list[Later]:
     """Move carries that only sum products behind the loop."""
-    users: dict[Value, list[Node]] = {}
-    for node in loop.nodes():
-        for x in node.operands:
-            users.setdefault(x, []).append(node)
+    readers = readers_of(loop)
     found: list[_Sum] = []
     for carry in loop.carries:
-        terms = _terms(carry, users, loop.wanted)
+        terms = parts_of(carry, readers, loop.wanted)
         if terms and all(_may_move(loop, t, reassociate=reassociate) for t in terms):
             one = _Sum(carry, terms)
             if all_may_be_kept(loop, (x for leaf in one.leaves for x in _factors(leaf))):
@@ -79,9 +76,18 @@ def accumulate(loop: Loop, *, reassociate: bool) -> list[Later]:
     return [_total(loop, one, core) for one in found if one.carry.result is not None]
 
 
-def _terms(
+def readers_of(loop: Loop) -> dict[Value, list[Node]]:
+    """For each value of a step, the nodes that read it, once per operand."""
+    found: dict[Value, list[Node]] = {}
+    for node in loop.nodes():
+        for x in node.operands:
+            found.setdefault(x, []).append(node)
+    return found
+
+
+def parts_of(
     carry: Carry, users: Mapping[Value, Sequence[Node]], wanted: Sequence[Value]
-) -> list[_Term] | None:
+) -> list[Part] | None:
     """What each step adds to a carry that is read by nothing else."""
     value, found = carry.param, []
     while value is not carry.after:
@@ -100,7 +106,7 @@ def _terms(
     return found if alone else None
 
 
-def _term(added: Value, *, negative: bool) -> _Term:
+def _term(added: Value, *, negative: bool) -> Part:
     """The term with all that may be done after the sum taken off."""
     outside: list[Node] = []
     leaves: dict[Value, None] = {}
@@ -120,8 +126,8 @@ def _term(added: Value, *, negative: bool) -> _Term:
     products = any(x.node is not None and x.node.op.kind is Kind.CONTRACT for x in parts)
     if not products and all(node.op.kind is not Kind.ASSEMBLE for node in outside):
         # Elementwise sums are taken of the whole term: one pass over one array.
-        return _Term(added, negative, parts, [added], [])
-    return _Term(added, negative, parts, parts, outside)
+        return Part(added, negative, parts, [added], [])
+    return Part(added, negative, parts, parts, outside)
 
 
 def _commutes(node: Node) -> bool:
@@ -137,12 +143,12 @@ def is_zero(value: Value) -> bool:
     return array is not None and not array.any()
 
 
-def _may_move(loop: Loop, one: _Term, *, reassociate: bool) -> bool:
+def _may_move(loop: Loop, one: Part, *, reassociate: bool) -> bool:
     licensed = reassociate or all(map(_licensed, one.parts))
     return licensed and all(_fits(loop, leaf) for leaf in one.leaves) and not _sized(loop, one)
 
 
-def _sized(loop: Loop, one: _Term) -> bool:
+def _sized(loop: Loop, one: Part) -> bool:
     """Whether a leaf is made of values with sizes that only a step knows."""
     sized = loop.sized()
     if not sized:
@@ -222,7 +228,7 @@ def _factors(leaf: Value) -> Sequence[Value]:
     return [leaf] if node is None or node.op.kind is not Kind.CONTRACT else node.operands
 
 
-def _rebuilt(one: _Term, sums: Mapping[Value, Term]) -> Term:
+def _rebuilt(one: Part, sums: Mapping[Value, Term]) -> Term:
     """The sum of a term from those of its leaves."""
     current = {x: total.value for x, total in sums.items()}
     current.update({x: term.zeros(x.type).value for x in one.leaves if x not in sums})
