@@ -372,7 +372,7 @@ RULES = RuleSet(
             "approximate",
             _whole_power,
             tuple(_by(ops.POW, c) for c in (3.0, 4.0, 10.0, -2.0, -0.5, 1.5)),
-            tuple(_by(ops.POW, c) for c in (0.3, 65.0, 0.0)),
+            (*(_by(ops.POW, c) for c in (0.3, 65.0, 0.0)), _by(ops.POW, -2.0, I64)),
         ),
         Rule(
             "cast_cast",
