@@ -126,8 +126,8 @@ class LoopReport:
     whole_before, whole: that of all steps, the second with what was moved out (of one step where
     the number of steps is not known).  moved: what left it; merged: the other loops that it does
     the work of.  products: the contractions of a step.  kept: the rows that it stores; memory:
-    bytes of arrays that are there because work moved.  stayed: operations of a step that
-    are more than a few instructions; rest: all others but views.  form: "registers" (its whole state lies in
+    bytes of arrays that are there because work moved.  stayed: operations of a step that are more
+    than a few instructions; rest: all others but views.  form: "registers" (its whole state lies in
     registers) or "kernels" (`kernels` of them in a step); both are one native function.  inside:
     the number of the loop in whose steps it runs.
     """
