@@ -139,7 +139,13 @@ RULES = RuleSet(
         Rule("broadcast_same", Apply(ops.BROADCAST, (X,)), _x, guard=_same_type),
         Rule("reshape_same", Apply(ops.RESHAPE, (X,)), _x, guard=_same_type),
         Rule("permute_same", Apply(ops.PERMUTE, (X,)), _x, guard=_is_identity_permutation),
-        Rule("slice_whole", Apply(ops.SLICE, (X,)), _x, guard=_is_whole_slice),
+        Rule(
+            "slice_whole",
+            Apply(ops.SLICE, (X,)),
+            _x,
+            guard=_is_whole_slice,
+            near=(lambda d: d.input((4,)).slice((3,), (4,), (-1,)),),
+        ),
         Rule(
             "broadcast_broadcast",
             Apply(ops.BROADCAST, (Apply(ops.BROADCAST, (X,)),)),
