@@ -104,7 +104,9 @@ std::vector<float> results(Executable &e, float limit, std::uint64_t &allocation
     throw;
   }
   std::vector<float> found(frame->layout.buffer_bytes[4] / sizeof(float));
-  std::memcpy(found.data(), frame->buffers[4], frame->layout.buffer_bytes[4]);
+  if (!found.empty()) {
+    std::memcpy(found.data(), frame->buffers[4], frame->layout.buffer_bytes[4]);
+  }
   allocations = frame->stats.allocations;
   e.release(frame);
   return found;
