@@ -6,6 +6,7 @@ Started with SYMC_MUTANT=MODULE=FILE in the environment, before anything of symc
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -29,7 +30,10 @@ class _Finder(MetaPathFinder):
         return spec_from_file_location(fullname, self._file)
 
 
+# A mutant may build without end: it is to fail, not to fill the machine.
+_MOST_MEMORY = 8 << 30
 _given = os.environ.get("SYMC_MUTANT", "")
 if _given:
     _module, _, _file = _given.partition("=")
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     sys.meta_path.insert(0, _Finder(_module, _file))

@@ -117,6 +117,7 @@ def _whole_power(m: Match) -> bool:
 
 def _squarings(m: Match, count: int) -> Term:
     """x to a power of 1 or more, by squaring."""
+    assert count > 0
     square, result = m["x"], None
     while True:
         if count & 1:
