@@ -293,3 +293,39 @@ def test_rows_that_memory_does_not_hold() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("MemoryError: cannot allocate") == 2
     assert "for rows of a loop" in done.stdout
+
+
+def _shrunk(v: Any) -> Any:
+    """v times 0.6 until it is 1 or less: a loop whose adjoint needs its number of steps alone."""
+    return sc.while_loop(lambda s: s > 1.0, lambda s: s * 0.6, v)
+
+
+def _folded(x: Any) -> Any:
+    return sc.scan(lambda c, _: ((c * 0.5 + _shrunk(c)) * x, None), x, length=4)[0]
+
+
+def _written_out(x: float) -> tuple[float, float]:
+    """The value and the slope of `_folded`."""
+    c, slope = x, 1.0
+    for _ in range(4):
+        factor = 1.0
+        while c * factor > 1.0:
+            factor *= 0.6
+        c, slope = (0.5 + factor) * c * x, (0.5 + factor) * (slope * x + c)
+    return c, slope
+
+
+def test_only_the_number_of_steps_of_an_inner_loop_is_needed() -> None:
+    value, slope = sc.value_and_grad(_folded)(5.0)
+    np.testing.assert_allclose([value, slope], _written_out(5.0), rtol=1e-13)
+    points = np.array([5.0, 2.0, 0.7])
+    slopes = [_written_out(x)[1] for x in points]
+    np.testing.assert_allclose(sc.vmap(sc.grad(_folded))(points), slopes, rtol=1e-13)
+
+
+def test_a_batch_of_cotangents_of_such_a_loop() -> None:
+    _, back = sc.vjp(_folded, 5.0)
+    found = sc.vmap(lambda ct: back(ct)[0])(np.array([1.0, -2.0]))
+    np.testing.assert_allclose(found, _written_out(5.0)[1] * np.array([1.0, -2.0]), rtol=1e-13)
+    forward = sc.grad(sc.grad(_folded))(5.0)
+    np.testing.assert_allclose(sc.hessian(_folded)(5.0), forward, rtol=1e-13)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from symc.ir.binding import bound_counts
 from symc.ir.build import apply, placed_at
-from symc.ir.core import Function, Node, Value, reachable, reachable_whole
+from symc.ir.core import Function, Node, Value, nodes_behind, reachable_whole
 from symc.ir.dims import Size, Symbol
 from symc.ir.errors import UnsupportedError, message
 from symc.ir.ops.record import BatchContext
@@ -119,7 +120,8 @@ def batch_function(
         value, whole = found.of(result)
         results.append(repeated(value, size) if asked and not whole else value)
         marks.append(asked or whole)
-    nodes, _ = reachable(results, stop=params)
+    counts = {dim: found.of(count)[0] for dim, count in bound_counts(function.nodes).items()}
+    nodes = nodes_behind(results, params, counts)
     made = Function(
         function.name, tuple(params), tuple(nodes), tuple(results), function.constraints
     )

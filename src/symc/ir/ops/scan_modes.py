@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from symc.ir import term
 from symc.ir.binding import binders
-from symc.ir.core import Function, Node, Value, nodes_so_far, reachable
+from symc.ir.core import Function, Node, Value, nodes_so_far, reachable, reachable_whole
 from symc.ir.dims import Size
 from symc.ir.ops.loop_groups import Operands, groups, make_scan
 from symc.ir.ops.record import Derive, Kind, Op
@@ -193,7 +193,7 @@ class _Needed:
         self._ragged = binders(reachable(step.results, since=step.since)[0])
 
     def found(self) -> list[Value]:
-        nodes, free = reachable(present(self._step.found), since=self._step.since)
+        nodes, free = reachable_whole(present(self._step.found), since=self._step.since)
         return self._needed(nodes, free)
 
     def _needed(self, nodes: Sequence[Node], free: Sequence[Value]) -> list[Value]:
