@@ -21,6 +21,7 @@ from symc.frontend import constraints, emit, trees
 from symc.frontend.carries import Carried, carried, settled
 from symc.frontend.checkpoint import checkpoint as checkpointed
 from symc.frontend.choices import choice
+from symc.frontend.counted import counted, is_number
 from symc.frontend.dims import as_size
 from symc.frontend.eager import traced_content
 from symc.frontend.entering import require_function, runs_symbolic
@@ -85,6 +86,13 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     """
     require_function(step, "scan")
     title = name or title_of(step)
+    if is_number(length):
+        own = partial(scan, step, reverse=reverse, until=until, truncate=truncate)
+        loop = partial(own, checkpoint=checkpoint, name=title)
+        found_at_once: tuple[Any, Any] = at_once_or_traced(partial(counted, loop, title))(
+            init, xs, length
+        )
+        return found_at_once
     size = None if length is None else as_size(length, f"{title}: length")
     if until is not None:
         require_function(until, "scan: until")
@@ -162,8 +170,9 @@ def while_loop(
 ) -> Any:
     """The carry after `carry = body(carry)` as long as `cond(carry)` holds, zero or more times.
 
-    `cond` gives one bool.  The carry keeps its tree, shapes and dtypes.  Forward mode passes; for
-    reverse mode the number of steps must be known: `scan` or `fori_loop`.
+    `cond` gives one bool.  The carry keeps its tree, shapes and dtypes.  Both modes of derivatives
+    pass, to any order.  Reverse mode stores what the adjoint reads of every step, or what
+    `checkpoint` (`sc.checkpoints`, or a policy) allows.
     """
     require_function(cond, "while_loop: cond")
     require_function(body, "while_loop: body")
@@ -229,8 +238,7 @@ def fori_loop(lo: Any, hi: Any, body: Callable[[Any, Any], Any], init: Any) -> A
     """The carry after `carry = body(i, carry)` for i in lo, lo + 1, ..., hi - 1.
 
     `lo` and `hi` are ints or sizes, or integer scalars that are known at run time: then it is a
-    `while_loop`, through which forward mode passes only.  The carry keeps its tree, shapes and
-    dtypes.
+    `while_loop`.  The carry keeps its tree, shapes and dtypes.
     """
     require_function(body, "fori_loop")
     if any(isinstance(bound, Expr | np.ndarray) for bound in (lo, hi)):
