@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from symc.frontend.inspecting import Inspectable
 from symc.frontend.operand import is_symbolic
-from symc.ir.core import Function, Value, reachable
+from symc.ir.core import Function, Value, reachable_whole
 from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 
@@ -73,7 +73,7 @@ def _format(path: str | Path | None, format: str | None) -> str:
 def _written(f: Any) -> Function:
     """Expressions as a function of whatever they reach."""
     results = list(_values(f))
-    nodes, free = reachable(results)
+    nodes, free = reachable_whole(results)
     return Function("expression", tuple(free), tuple(nodes), tuple(results))
 
 

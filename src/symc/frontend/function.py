@@ -28,7 +28,7 @@ from symc.frontend.spec import short_name
 from symc.frontend.trace import Update, accepted, build, symbols_of
 from symc.frontend.variables import Variable
 from symc.ir.collector import paused
-from symc.ir.core import Value, reachable
+from symc.ir.core import Value, reachable_whole
 from symc.ir.entry import InputInfo
 from symc.ir.errors import (
     DomainError,
@@ -204,7 +204,7 @@ def _check_used(
         raise DomainError(
             message("on_unused_input", got=repr(on_unused_input), expected=_UNUSED, where=here())
         )
-    nodes, free = reachable(results)
+    nodes, free = reachable_whole(results)
     sizes = symbols_of(nodes).keys()
     for value in inputs:
         if value in free or not sizes.isdisjoint(value.type.symbols()):

@@ -20,7 +20,7 @@ from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.settings import current
 from symc.frontend.spec import short_name
 from symc.ir import ops, term
-from symc.ir.core import Value, reachable
+from symc.ir.core import Value, reachable_whole
 from symc.ir.errors import DisconnectedGradError, DomainError, DTypeError, ShapeError, message
 from symc.ir.locations import here
 from symc.ir.types import TensorType, is_float
@@ -219,7 +219,7 @@ def pushforward(
 
 
 def _carrying(results: Sequence[Value], found: list[Value | None]) -> list[Value | None]:
-    needed = constraints.carried_by(reachable(results)[0])
+    needed = constraints.carried_by(reachable_whole(results)[0])
     for value in found:
         if needed and value is not None and value.node is not None:
             constraints.attach(value, needed)

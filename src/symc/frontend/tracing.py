@@ -19,7 +19,7 @@ from symc.frontend.specialise import Leaf
 from symc.frontend.trace import Traced, accepted, build
 from symc.frontend.trees import Static
 from symc.ir import ops
-from symc.ir.core import Node, Value, reachable
+from symc.ir.core import Node, Value, reachable_whole
 from symc.ir.entry import InputInfo
 from symc.ir.program import Accept
 from symc.ir.types import BOOL, F64, I32, I64, TensorType
@@ -75,7 +75,7 @@ def _narrowed(
     if not weak:
         return values, outputs
     users: dict[Value, list[Node]] = {}
-    for node in reachable(outputs, stop=values)[0]:
+    for node in reachable_whole(outputs, stop=values)[0]:
         for operand in weak.intersection(node.operands):
             users.setdefault(operand, []).append(node)
     replaced: dict[Value, Value] = {}

@@ -1,0 +1,117 @@
+"""Numbers of steps that are values: `scan(..., length=n)` for an integer scalar n.
+
+before: an integer that a call computes or is given.  after: a size that has its value, as the dim
+which a loop without rows binds: it counts to n.  A scan of that length is then a scan like any
+other, in every order of derivatives.
+
+Invariants: sizes pass as they are, also those that were made values; one value is one size; a
+negative number is a DomainError at the user's line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+
+from symc.frontend import constraints, emit, trees
+from symc.frontend.dims import Dim as PublicDim
+from symc.frontend.dims import as_size, public
+from symc.frontend.expr import Expr, lift
+from symc.frontend.operand import Operand, is_symbolic
+from symc.ir import ops, term
+from symc.ir.core import Value, nodes_so_far
+from symc.ir.dims import Dim, Size
+from symc.ir.errors import DTypeError, message
+from symc.ir.locations import here
+from symc.ir.ops.loop_groups import Operands, make_while, own_dim
+from symc.ir.ops.regions import closed
+from symc.ir.term import Term
+from symc.ir.types import I64, TensorType
+
+NUMBER: Final = TensorType(I64, ())
+# For each number of steps the value that counted to it, whose node knows the dim.  (Not the dim
+# itself: it keeps the number alive.)
+_counted: Final[WeakKeyDictionary[Value, ref[Value]]] = WeakKeyDictionary()
+
+
+def is_number(length: Any) -> bool:
+    """Whether a number of steps is a value of the program, or an array, and no size."""
+    if isinstance(length, np.ndarray):
+        return True
+    return is_symbolic(length) and not isinstance(length, PublicDim)
+
+
+def counted(loop: Callable[..., Any], title: str, init: Any, xs: Any, length: Any) -> Any:
+    """`loop(init, xs, length=)` over a size, for a length that is a value: over the first rows of
+    `xs`, all of which need not be read."""
+    size = length_of(length, f"{title}: length")
+    return loop(init, first_rows(xs, size, f"{title}: length"), length=public(size))
+
+
+def length_of(length: Any, subject: str) -> Size:
+    """A number of steps as a size; DTypeError for anything but a size or an integer scalar."""
+    if not is_number(length):
+        return as_size(length, subject)
+    found = lift(length, subject).__symc_operand__()
+    type = found.value.type
+    if type.rank or type.dtype.kind not in "iu":
+        expected = "an int, a Dim or one integer"
+        raise DTypeError(message(subject, got=type, expected=expected, where=here()))
+    number = emit.cast(found, I64, subject)
+    known = _known(number)
+    return _counted_to(number, subject) if known is None else known
+
+
+def first_rows(xs: Any, length: Size, subject: str) -> Any:
+    """The first `length` rows of each leaf of `xs`; at a call that has fewer: SymcIndexError."""
+    leaves, tree = trees.flatten(xs)
+    return trees.unflatten(tree, [_first_rows(leaf, length, subject) for leaf in leaves])
+
+
+def _first_rows(leaf: Any, length: Size, subject: str) -> Any:
+    x = lift(leaf, subject).__symc_operand__()
+    shape = x.value.type.shape
+    if not shape or shape[0] == length:
+        return leaf
+    needed = constraints.at_least(shape[0], length, f"{subject}: rows of xs", "index")
+    made = Term(x.value).narrow(0, 0, length).value
+    return Expr(Operand(constraints.attach(made, [needed]), x.weak))
+
+
+def _known(number: Value) -> Size | None:
+    """The size that a value was made of."""
+    size = None if number.node is None else number.node.attrs.get("size")
+    return size if isinstance(size, int | Dim) else None
+
+
+def _counted_to(number: Value, subject: str) -> Dim:
+    found = _counted.get(number)
+    last = None if found is None else found()
+    if last is None:
+        under = _count(-Term(number))
+        last = _count(Term(number) + Term(under))
+        constraints.attach(last, [constraints.at_least(-_rows(under), 0, subject, "empty")])
+        _counted[number] = ref(last)
+    return _rows(last)
+
+
+def _rows(count: Value) -> Dim:
+    """The dim that has the value of `count`."""
+    rows = None if count.node is None else count.node.attrs["rows"]
+    assert isinstance(rows, Dim)
+    return rows
+
+
+def _count(number: Term) -> Value:
+    """How many steps there are to a number; the node that finds out binds a dim of that size."""
+    since = nodes_so_far()
+    limit, t = Value(NUMBER, name="n"), Value(NUMBER, name="t")
+    test, _ = closed("counted", [limit, t], [Term(t).lt(Term(limit)).value], since)
+    since = nodes_so_far()
+    limit, t = Value(NUMBER, name="n"), Value(NUMBER, name="t")
+    step, _ = closed("counted", [limit, t], [(Term(t) + 1).value], since)
+    given = Operands([number.value], [term.size(0).value], [])
+    return make_while(ops.WHILE, (test, step), given, None, own_dim()).results[-1]
