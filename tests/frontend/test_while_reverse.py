@@ -329,3 +329,24 @@ def test_a_batch_of_cotangents_of_such_a_loop() -> None:
     np.testing.assert_allclose(found, _written_out(5.0)[1] * np.array([1.0, -2.0]), rtol=1e-13)
     forward = sc.grad(sc.grad(_folded))(5.0)
     np.testing.assert_allclose(sc.hessian(_folded)(5.0), forward, rtol=1e-13)
+
+
+def test_a_sum_over_rows_that_a_loop_made_each_for_itself() -> None:
+    rows = np.array([0.0, 0.4, 3.0, 11.0])
+
+    def total(q: Any) -> Any:
+        return sc.sum(sc.map(lambda x: _shrunk(x * q), rows))
+
+    shrunk = [0.6 ** max(0, int(np.ceil(np.log(2.0 * x) / -np.log(0.6)))) for x in rows[1:]]
+    np.testing.assert_allclose(sc.grad(total)(2.0), np.dot(rows[1:], shrunk), rtol=1e-13)
+    assert sc.hessian(total)(2.0) == 0.0
+
+
+def test_what_is_stored_under_a_policy_of_a_loop_in_a_loop() -> None:
+    def folded(x: Any) -> Any:
+        def step(s: Any) -> Any:
+            return s[0] + 1, (s[1] * 0.5 + _shrunk(s[1])) * x
+
+        return sc.while_loop(lambda s: s[0] < 4, step, (0, x), checkpoint="nothing")[1]
+
+    np.testing.assert_allclose(sc.grad(folded)(5.0), _written_out(5.0)[1], rtol=1e-13)

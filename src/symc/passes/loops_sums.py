@@ -70,9 +70,10 @@ def accumulate(loop: Loop, *, reassociate: bool) -> list[Later]:
             one = _Sum(carry, terms)
             if all_may_be_kept(loop, (x for leaf in one.leaves for x in _factors(leaf))):
                 found.append(one)
+    inside = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL}
     gone = {one.carry.param for one in found}
     loop.carries = [carry for carry in loop.carries if carry.param not in gone]
-    core = {n for n in loop.nodes() if n.op.kind is Kind.CONTROL} | inner_nodes(loop)
+    core = inside | inner_nodes(loop)
     return [_total(loop, one, core) for one in found if one.carry.result is not None]
 
 
