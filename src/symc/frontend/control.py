@@ -21,7 +21,7 @@ from symc.frontend import constraints, emit, trees
 from symc.frontend.carries import Carried, carried, settled
 from symc.frontend.checkpoint import checkpoint as checkpointed
 from symc.frontend.choices import choice
-from symc.frontend.counted import counted, is_number
+from symc.frontend.counted import counted, counted_until, is_number
 from symc.frontend.dims import as_size
 from symc.frontend.eager import traced_content
 from symc.frontend.entering import require_function, runs_symbolic
@@ -86,17 +86,30 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     """
     require_function(step, "scan")
     title = name or title_of(step)
-    if is_number(length):
-        own = partial(scan, step, reverse=reverse, until=until, truncate=truncate)
-        loop = partial(own, checkpoint=checkpoint, name=title)
-        found_at_once: tuple[Any, Any] = at_once_or_traced(partial(counted, loop, title))(
-            init, xs, length
-        )
-        return found_at_once
-    size = None if length is None else as_size(length, f"{title}: length")
     if until is not None:
         require_function(until, "scan: until")
         refuse_beside(title, reverse=reverse, truncate=truncate, checkpoint=checkpoint)
+    if is_number(length):
+        bounded = (
+            partial(counted_until, Stopped(step, until, title, None))
+            if until
+            else partial(
+                counted,
+                partial(
+                    scan,
+                    step,
+                    reverse=reverse,
+                    truncate=truncate,
+                    checkpoint=checkpoint,
+                    name=title,
+                ),
+                title,
+            )
+        )
+        numbered: tuple[Any, Any] = at_once_or_traced(bounded)(init, xs, length)
+        return numbered
+    size = None if length is None else as_size(length, f"{title}: length")
+    if until is not None:
         how = Stopped(step, until, title, size)
         stopped: tuple[Any, Any] = at_once_or_traced(partial(stopped_scan, how))(init, xs)
         return stopped

@@ -11,6 +11,7 @@ negative number is a DomainError at the user's line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
@@ -21,8 +22,10 @@ from symc.frontend.dims import Dim as PublicDim
 from symc.frontend.dims import as_size, public
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand, is_symbolic
+from symc.frontend.until import Stopped, stopped_scan
 from symc.ir import ops, term
-from symc.ir.core import Value, nodes_so_far
+from symc.ir.binding import only_symbol, plain_computed
+from symc.ir.core import Constraint, Value, nodes_so_far
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DTypeError, message
 from symc.ir.locations import here
@@ -51,6 +54,19 @@ def counted(loop: Callable[..., Any], title: str, init: Any, xs: Any, length: An
     return loop(init, first_rows(xs, size, f"{title}: length"), length=public(size))
 
 
+def counted_until(how: Stopped, init: Any, xs: Any, length: Any) -> tuple[Any, Any]:
+    """`stopped_scan` with at most as many steps as a value says."""
+    subject = f"{how.title}: length"
+    size = length_of(length, subject)
+    if _count_of(size) is None:
+        return stopped_scan(replace(how, length=size), init, xs)
+    found = (lift(leaf, subject).__symc_operand__() for leaf in trees.leaves_of(xs))
+    needed = [_has_rows(x.type.shape[0], size, subject) for x in found if x.type.rank]
+    # A value of its own for these rows, through which the loop reads what binds the size.
+    limit = emit.value_of(ops.RESHAPE, (_count_of(size),), {"shape": ()})
+    return stopped_scan(replace(how, limit=constraints.attach(limit, needed)), init, xs)
+
+
 def length_of(length: Any, subject: str) -> Size:
     """A number of steps as a size; DTypeError for anything but a size or an integer scalar."""
     if not is_number(length):
@@ -76,9 +92,13 @@ def _first_rows(leaf: Any, length: Size, subject: str) -> Any:
     shape = x.value.type.shape
     if not shape or shape[0] == length:
         return leaf
-    needed = constraints.at_least(shape[0], length, f"{subject}: rows of xs", "index")
+    needed = _has_rows(shape[0], length, subject)
     made = Term(x.value).narrow(0, 0, length).value
     return Expr(Operand(constraints.attach(made, [needed]), x.weak))
+
+
+def _has_rows(rows: Size, length: Size, subject: str) -> Constraint:
+    return constraints.at_least(rows, length, f"{subject}: rows of xs", "index")
 
 
 def _known(number: Value) -> Size | None:
@@ -92,10 +112,19 @@ def _counted_to(number: Value, subject: str) -> Dim:
     last = None if found is None else found()
     if last is None:
         under = _count(-Term(number))
-        last = _count(Term(number) + Term(under))
-        constraints.attach(last, [constraints.at_least(-_rows(under), 0, subject, "empty")])
+        steps = Term(number) + Term(under)
+        needed = constraints.at_least(-_rows(under), 0, subject, "empty")
+        last = _count(Term(constraints.attach(steps.value, [needed])))
         _counted[number] = ref(last)
     return _rows(last)
+
+
+def _count_of(size: Size) -> Value | None:
+    """The value that is `size`, where a node of this module found it out."""
+    source = only_symbol(size).source if isinstance(size, Dim) and plain_computed(size) else None
+    value = None if source is None else source.value
+    assert value is None or isinstance(value, Value)
+    return value
 
 
 def _rows(count: Value) -> Dim:

@@ -29,20 +29,23 @@ from symc.ir.errors import DTypeError, UnsupportedError, message
 from symc.ir.locations import here
 from symc.ir.ops.loop_groups import Operands, make_while, own_dim
 from symc.ir.ops.regions import closed
-from symc.ir.types import BOOL, TensorType
+from symc.ir.types import BOOL, I64, TensorType
 from symc.records import dataclass
 
 FLAG = TensorType(BOOL, ())
+NUMBER = TensorType(I64, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A scan that may stop early: its step, when it stops, and the largest number of steps."""
+    """A scan that may stop early: its step, when it stops, and the largest number of steps: a
+    size, or a value, which may be 0."""
 
     step: Callable[[Any, Any], tuple[Any, Any]]
     until: Callable[[Any], Any]
     title: str
     length: Size | None
+    limit: Value | None = None
 
 
 def refuse_beside(title: str, **others: object) -> None:
@@ -61,34 +64,35 @@ def refuse_beside(title: str, **others: object) -> None:
 
 def stopped_scan(how: Stopped, init: Any, xs: Any) -> tuple[Any, Any]:
     """(carry, ys) of the steps that ran."""
-    seqs = sequences(xs, how.length, how.title)
+    number = [] if how.limit is None else [Operand(Value(NUMBER))]
+    endless = how.limit is not None and not trees.leaves_of(xs)
+    seqs = sequences(xs, 0 if endless else how.length, how.title)
 
     def traced_with(carry: Carried) -> tuple[Region, Carried, Structure]:
         trees_seen: list[Structure] = []
 
         def body(own: list[Expr]) -> Any:
             count = len(carry.operands)
-            x = trees.unflatten(seqs.tree, own[count:])
+            x = trees.unflatten(seqs.tree, own[count : count + len(seqs.steps)])
             made = how.step(trees.unflatten(carry.tree, own[:count]), x)
             after, y = pair_of(made, how.title)
             leaves = carry.leaves(after)
             trees_seen.append(trees.flatten(y)[1])
-            return leaves, _goes_on(how, trees.unflatten(carry.tree, leaves)), y
+            return leaves, _goes_on(how, trees.unflatten(carry.tree, leaves), own[-1]), y
 
-        region = traced(how.title, body, [*carry.operands, *seqs.steps])
+        region = traced(how.title, body, [*carry.operands, *seqs.steps, *number])
         return region, carry, trees_seen[0]
 
     carry = carried(init, f"{how.title}: init")
     region, carry, ys_tree = settled(carry, traced_with, how.title)
     count = len(carry.operands)
-    body, captured = captured_first(region, count + len(seqs.steps))
+    body, captured = captured_first(region, count + len(seqs.steps) + len(number))
     body = _with_flag(body, len(captured) + count)
-    flag = term.constant(np.array(True)).value
-    given = Operands(captured, [*carry.values, flag], seqs.values)
+    given = Operands(captured, [*carry.values, _starts(how)], seqs.values)
     test = _flagged(how.until, [x.type for x in (*given.consts, *given.carries)])
-    least = 1 if isinstance(seqs.length, int) and seqs.length > 0 else 0
-    rows = own_dim(least) if len(body.results) > count + 1 else None
-    node = make_while(ops.WHILE, (test, body), given, seqs.length, rows)
+    sure = how.limit is None and isinstance(seqs.length, int) and seqs.length > 0
+    rows = own_dim(1 if sure else 0) if len(body.results) > count + 1 else None
+    node = make_while(ops.WHILE, (test, body), given, None if endless else seqs.length, rows)
     for value in node.results:
         constraints.attach(value, region.constraints)
     ys = node.results[count + 1 : -1] if rows is not None else ()
@@ -98,13 +102,24 @@ def stopped_scan(how: Stopped, init: Any, xs: Any) -> tuple[Any, Any]:
     )
 
 
-def _goes_on(how: Stopped, carry: Any) -> Expr:
-    """Whether there is a step after this one, as far as the condition says."""
+def _starts(how: Stopped) -> Value:
+    """Whether there is a first step, as far as a limit says."""
+    if how.limit is None:
+        return term.constant(np.array(True)).value
+    return term.Term(how.limit).gt(0).value
+
+
+def _goes_on(how: Stopped, carry: Any, number: Expr) -> Expr:
+    """Whether there is a step after this one, as far as the condition and a limit say."""
     title = f"{how.title}: until"
     found = lift(how.until(carry), title).__symc_operand__()
     if found.value.type != FLAG:
         raise DTypeError(message(title, got=found.value.type, expected="one bool", where=here()))
-    return Expr(Operand((~term.Term(found.value)).value))
+    going = ~term.Term(found.value)
+    if how.limit is not None:
+        after = term.Term(number.__symc_operand__().value) + 1
+        going = going & after.lt(term.Term(how.limit))
+    return Expr(Operand(going.value))
 
 
 def _with_flag(body: Function, place: int) -> Function:

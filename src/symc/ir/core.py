@@ -149,7 +149,8 @@ def reachable(
 def reachable_whole(
     results: Iterable[Value], stop: Iterable[Value] = (), since: int = 0
 ) -> tuple[list[Node], list[Value]]:
-    """As `reachable`, with the nodes that bind the computed dims that nodes mention.
+    """As `reachable`, with the nodes, not older than `since`, that bind the computed dims that
+    nodes mention.
 
     For free graphs only: in a function all nodes that bind are among its nodes.
     """
@@ -157,7 +158,8 @@ def reachable_whole(
     while True:
         nodes, free = reachable(wanted, stop, since)
         known = {*wanted, *free}
-        more = [value for value in sources(nodes) if value not in known]
+        own = (value for value in sources(nodes) if value.node and value.node.serial >= since)
+        more = [value for value in own if value not in known]
         if not more:
             return nodes, free
         wanted += more

@@ -11,7 +11,7 @@ All else would show how many rows other lanes have.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from symc.ir import ops
 from symc.ir.binding import mentioned_by, unbound
@@ -24,6 +24,8 @@ from symc.ir.types import Literal
 
 if TYPE_CHECKING:
     from symc.ir.core import Locations
+
+_SUMS: Final = frozenset({ops.ADD, ops.SUB, ops.NEG, ops.CAST})
 
 
 def check_node(node: Node, ragged: Collection[Symbol]) -> None:
@@ -80,9 +82,42 @@ def _keeps_apart(node: Node, ragged: Collection[Symbol]) -> bool:
         case Kind.SOURCE:
             return node.op is not ops.SIZE
         case Kind.VIEW:
-            return _mentioned(node.operands).isdisjoint(ragged)
+            return _mentioned(node.operands).isdisjoint(ragged) and _starts_fixed(node, ragged)
         case _:
-            return node.op is ops.CONCAT and all(_is_zero(x) for x in node.operands[1:])
+            return _beside_zeros(node, ragged)
+
+
+def _beside_zeros(node: Node, ragged: Collection[Symbol]) -> bool:
+    """Whether a node puts rows, zero where a lane has none, before zeros or over them."""
+    if node.op is ops.CONCAT:
+        rows, *others = node.operands
+        return _ends_in_zeros(rows) and all(map(_is_zero, others))
+    if node.op is ops.SET_SLICE:
+        under, rows = node.operands
+        return _is_zero(under) and _ends_in_zeros(rows) and _starts_fixed(node, ragged)
+    return False
+
+
+def _starts_fixed(node: Node, ragged: Collection[Symbol]) -> bool:
+    """Whether all lanes have their rows at the same place."""
+    starts = node.attrs.get("starts", ())
+    assert isinstance(starts, tuple)
+    found = (size for size in starts if isinstance(size, Dim))
+    return all(symbols(size).isdisjoint(ragged) for size in found)
+
+
+def _ends_in_zeros(rows: Value) -> bool:
+    """Whether rows are sums of what loops gave, and so zero where a lane has none."""
+    todo = [rows]
+    while todo:
+        node = todo.pop().node
+        if node is None:
+            return False
+        if node.op in _SUMS:
+            todo += node.operands
+        elif node.op not in {ops.SCAN, ops.WHILE}:
+            return False
+    return True
 
 
 def _is_zero(value: Value) -> bool:
