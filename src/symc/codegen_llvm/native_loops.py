@@ -24,6 +24,7 @@ from symc.codegen_llvm.text import Module, Reg, i64
 from symc.ir import ops
 from symc.ir.dims import Size, maximum, minimum, size_product
 from symc.ir.launch import Launch
+from symc.ir.ops.counting import is_count
 from symc.ir.ops.loop_groups import Groups, WhileGroups, groups, while_groups
 from symc.ir.program import Program
 from symc.ir.types import TensorType
@@ -89,7 +90,10 @@ def native_launch(
     k = KernelEmitter(module, control.symbols)
     runners = [Runner(k, p, f"{symbol}.{i}") for i, p in enumerate(programs)]
     made = _Native(control, k, runners, outline)
-    if fits(control.node):
+    counts = is_count(control.node)
+    if counts:
+        cost = _count(made)
+    elif fits(control.node):
         scan = control.node.op is ops.SCAN
         cost = _scan_in_registers(made) if scan else _while_in_registers(made)
     elif control.node.op is ops.SCAN:
@@ -103,7 +107,7 @@ def native_launch(
     for runner in runners:
         scratch = maximum(scratch, runner.scratch)
     numbers = range(len(control.operands) + made.tapes + len(made.temporaries))
-    loop = control.node.op is not ops.SWITCH
+    loop = control.node.op is not ops.SWITCH and not counts
     steps_unknown = control.node.op is ops.WHILE and while_groups(control.node).most is None
     return Launch(
         symbol,
@@ -116,7 +120,7 @@ def native_launch(
         k.traps,
         made.tapes,
         pauses=loop,
-        endless=steps_unknown or any(runner.endless for runner in runners),
+        endless=(loop and steps_unknown) or any(runner.endless for runner in runners),
     )
 
 
@@ -447,6 +451,20 @@ def _while_in_registers(made: _Native) -> Size:
     for i, elements in enumerate(values):
         scalars.store(k.buffer(count + i), carries[i], elements)
     return _taken(parts) * (2 * STEP_COST + INSTRUCTION_COST * work(control.node.regions))
+
+
+def _count(made: _Native) -> Size:
+    """A loop that only counts, at once: n, the first t; the last t, how many steps."""
+    k = made.k
+    limit, start, last, steps = (k.buffer(i) for i in range(4))
+    n = k.emit("i64", f"load i64, {limit}, align 8")
+    t = k.emit("i64", f"load i64, {start}, align 8")
+    some = k.emit("i1", f"icmp sgt {n}, {t.name}")
+    after = k.emit("i64", f"select {some}, {n}, {t}")
+    k.line(f"store {after}, {last}, align 8")
+    found = k.emit("i64", f"sub {after}, {t.name}")
+    k.line(f"store {found}, {steps}, align 8")
+    return STEP_COST
 
 
 def _switch(made: _Native) -> Size:

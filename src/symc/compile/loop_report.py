@@ -30,6 +30,7 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size
 from symc.ir.formula import formula
 from symc.ir.moves import Move
+from symc.ir.ops.counting import is_count
 from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import Kind
 from symc.ir.report_loops import Kept, LoopReport, Product, Stayed, Vanished, Work
@@ -86,9 +87,10 @@ def _loops(function: Function) -> Iterator[tuple[Node | None, Node]]:
         outer, current = todo.pop()
         inner: list[tuple[Node | None, Function]] = []
         for node in current.nodes:
-            if node.op in _LOOPS:
+            loop = node.op in _LOOPS and not is_count(node)
+            if loop:
                 yield outer, node
-            around = node if node.op in _LOOPS else outer
+            around = node if loop else outer
             inner += [(around, region) for region in node.regions]
         todo += reversed(inner)
 

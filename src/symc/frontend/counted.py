@@ -25,16 +25,15 @@ from symc.frontend.operand import Operand, is_symbolic
 from symc.frontend.until import Stopped, stopped_scan
 from symc.ir import ops, term
 from symc.ir.binding import only_symbol, plain_computed
-from symc.ir.core import Constraint, Value, nodes_so_far
+from symc.ir.core import Constraint, Value
 from symc.ir.dims import Dim, Size
 from symc.ir.errors import DTypeError, message
 from symc.ir.locations import here
-from symc.ir.ops.loop_groups import Operands, make_while, own_dim
-from symc.ir.ops.regions import closed
+from symc.ir.ops.counting import count
 from symc.ir.term import Term
-from symc.ir.types import I64, TensorType
+from symc.ir.types import I64
 
-NUMBER: Final = TensorType(I64, ())
+_LEAST: Final = 1 - 2**63  # whose negation is an i64
 # For each number of steps the value that counted to it, whose node knows the dim.  (Not the dim
 # itself: it keeps the number alive.)
 _counted: Final[WeakKeyDictionary[Value, ref[Value]]] = WeakKeyDictionary()
@@ -61,7 +60,7 @@ def counted_until(how: Stopped, init: Any, xs: Any, length: Any) -> tuple[Any, A
     if _count_of(size) is None:
         return stopped_scan(replace(how, length=size), init, xs)
     found = (lift(leaf, subject).__symc_operand__() for leaf in trees.leaves_of(xs))
-    needed = [_has_rows(x.type.shape[0], size, subject) for x in found if x.type.rank]
+    needed = [has_rows(x.type.shape[0], size, subject) for x in found if x.type.rank]
     # A value of its own for these rows, through which the loop reads what binds the size.
     limit = emit.value_of(ops.RESHAPE, (_count_of(size),), {"shape": ()})
     return stopped_scan(replace(how, limit=constraints.attach(limit, needed)), init, xs)
@@ -92,12 +91,13 @@ def _first_rows(leaf: Any, length: Size, subject: str) -> Any:
     shape = x.value.type.shape
     if not shape or shape[0] == length:
         return leaf
-    needed = _has_rows(shape[0], length, subject)
+    needed = has_rows(shape[0], length, subject)
     made = Term(x.value).narrow(0, 0, length).value
     return Expr(Operand(constraints.attach(made, [needed]), x.weak))
 
 
-def _has_rows(rows: Size, length: Size, subject: str) -> Constraint:
+def has_rows(rows: Size, length: Size, subject: str) -> Constraint:
+    """That there is a row for each step."""
     return constraints.at_least(rows, length, f"{subject}: rows of xs", "index")
 
 
@@ -111,10 +111,10 @@ def _counted_to(number: Value, subject: str) -> Dim:
     found = _counted.get(number)
     last = None if found is None else found()
     if last is None:
-        under = _count(-Term(number))
+        under = count(-term.make(ops.MAXIMUM, Term(number), term.full((), _LEAST, I64)))
         steps = Term(number) + Term(under)
         needed = constraints.at_least(-_rows(under), 0, subject, "empty")
-        last = _count(Term(constraints.attach(steps.value, [needed])))
+        last = count(Term(constraints.attach(steps.value, [needed])))
         _counted[number] = ref(last)
     return _rows(last)
 
@@ -127,20 +127,8 @@ def _count_of(size: Size) -> Value | None:
     return value
 
 
-def _rows(count: Value) -> Dim:
-    """The dim that has the value of `count`."""
-    rows = None if count.node is None else count.node.attrs["rows"]
+def _rows(counted: Value) -> Dim:
+    """The dim that has the value of `counted`."""
+    rows = None if counted.node is None else counted.node.attrs["rows"]
     assert isinstance(rows, Dim)
     return rows
-
-
-def _count(number: Term) -> Value:
-    """How many steps there are to a number; the node that finds out binds a dim of that size."""
-    since = nodes_so_far()
-    limit, t = Value(NUMBER, name="n"), Value(NUMBER, name="t")
-    test, _ = closed("counted", [limit, t], [Term(t).lt(Term(limit)).value], since)
-    since = nodes_so_far()
-    limit, t = Value(NUMBER, name="n"), Value(NUMBER, name="t")
-    step, _ = closed("counted", [limit, t], [(Term(t) + 1).value], since)
-    given = Operands([number.value], [term.size(0).value], [])
-    return make_while(ops.WHILE, (test, step), given, None, own_dim()).results[-1]

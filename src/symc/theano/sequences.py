@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from symc.frontend import constraints
-from symc.frontend.dims import as_size
+from symc.frontend.counted import has_rows, length_of
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
 from symc.ir import dims
+from symc.ir.binding import has_computed
+from symc.ir.core import Constraint
 from symc.ir.dims import Size
 from symc.ir.errors import DomainError, DTypeError, ShapeError, SymcError, message
 from symc.ir.locations import here
@@ -81,7 +83,7 @@ def rows(sequences: Any, n_steps: Any, go_backwards: bool, title: str) -> Rows:
 
 
 def _steps(n_steps: Any, title: str) -> Size:
-    size = as_size(n_steps, f"{title}: n_steps")
+    size = length_of(n_steps, f"{title}: n_steps")
     if isinstance(size, int) and size < 0:
         text = message(
             f"{title}: n_steps",
@@ -123,9 +125,15 @@ def _first_rows(array: Term, length: Size, title: str) -> Term:
         raise _refused(ShapeError, f"{title}: a sequence", f"{own} rows", f"n_steps = {length}")
     cut = array.narrow(0, 0, length)
     if not dims.prove_le(length, own):
-        needed = constraints.must_equal(dims.minimum(own, length), length, f"{title}: n_steps")
-        constraints.attach(cut.value, [needed])
+        constraints.attach(cut.value, [_enough(own, length, f"{title}: n_steps")])
     return cut
+
+
+def _enough(own: Size, length: Size, subject: str) -> Constraint:
+    """That there is a row for each step; of a number that the call finds out, in loops too."""
+    if has_computed(length):
+        return has_rows(own, length, subject)
+    return constraints.must_equal(dims.minimum(own, length), length, subject)
 
 
 def _flipped(x: Term) -> Term:
