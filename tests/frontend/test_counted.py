@@ -220,6 +220,16 @@ def test_rows_of_elements_differ() -> None:
         sc.vmap(over_zeros)(np.array([1, 2]))
 
 
+def test_a_loop_that_stops_over_the_rows_of_another() -> None:
+    def f(c: Any, n: Any) -> Any:
+        carry, ys = sc.scan(lambda c, _: (c * 2.0, c), c, length=n)
+        return carry + sc.scan(lambda a, y: (a + 1.0 + y, a), 0.0, ys, until=lambda a: a > 1e3)[0]
+
+    assert sc.jit(f)(1.0, 2) == 9.0
+    with pytest.raises(UnsupportedError, match="another step for each element"):
+        sc.vmap(f)(np.ones(2), np.array([1, 2]))
+
+
 def test_inside_of_a_loop() -> None:
     def f(c: Any, counts: Any) -> Any:
         def outer(c: Any, n: Any) -> Any:
@@ -233,7 +243,7 @@ def test_inside_of_a_loop() -> None:
     assert value == expected[0]
     np.testing.assert_allclose(slope, expected[1], rtol=1e-12)
     for wrong in (-1, 7):
-        with pytest.raises(SymcError, match="test_counted.py"):
+        with pytest.raises(SymcError, match=r"test_counted\.py"):
             run(0.3, np.array([1, 0, wrong]))
 
 

@@ -176,6 +176,36 @@ class TestSteps:
         for n in (0, 1, 5):
             assert f(np.zeros(n)).tolist() == [2.0 ** (i + 1) for i in range(n)]
 
+    def test_n_steps_that_is_a_value(self, x: sc.Expr) -> None:
+        k = sc.var("k", "i32")
+        out, updates = scan(lambda p, a: p * a, None, sc.ones_like(x), non_sequences=x, n_steps=k)
+        power = out[-1]
+        f = sc.function([x, k], [power, sc.grad(sc.sum(power), x)], updates=updates)
+        a = np.arange(10.0)
+        for n in (1, 2, 7):
+            got, slope = f(a, n)
+            np.testing.assert_allclose(got, a**n)
+            np.testing.assert_allclose(slope, n * a ** (n - 1))
+        with pytest.raises(sc.SymcIndexError):
+            f(a, 0)
+        with pytest.raises(sc.DomainError, match="n_steps: got -2, expected at least 0"):
+            f(a, -2)
+
+    def test_a_value_beside_sequences(self, x: sc.Expr) -> None:
+        k = sc.var("k", "i64")
+        taps = {"input": x, "taps": [0, 1]}
+        rows, _ = scan(lambda a, b: a * b, taps, n_steps=k)
+        back, _ = scan(lambda a, h: h + a, x, 0.0, n_steps=k, go_backwards=True)
+        stop, _ = scan(lambda a: (a, until(a >= U[:2].max())), x, n_steps=k)
+        f = sc.function([x, k], [rows, back, stop])
+        for n in (0, 1, 3):
+            found = f(U, n)
+            np.testing.assert_array_equal(found[0], U[:n] * U[1 : n + 1])
+            np.testing.assert_array_equal(found[1], np.cumsum(U[::-1][:n]))
+            assert found[2].tolist() == (U[: np.argmax(U[:2]) + 1])[:n].tolist()
+        with pytest.raises(sc.SymcIndexError, match="n_steps: rows"):
+            f(U, len(U))
+
     def test_neither_and_negative(self) -> None:
         with pytest.raises(sc.ShapeError, match="n_steps"):
             scan(lambda h: h, None, sc.zeros(()))

@@ -93,8 +93,7 @@ class TestSteps:
         assert value(out, x).tolist() == [6, 11]
 
     def test_a_number_of_steps_that_is_no_size(self) -> None:
-        k = sc.var("k", "i64[]")
-        for wrong in (k, 2.5, "3"):
+        for wrong in (sc.var("k", "f64[]"), sc.var("k", "i64[1]"), 2.5, "3"):
             with pytest.raises(sc.DTypeError, match="n_steps"):
                 scan(lambda h: h, None, sc.zeros(()), n_steps=wrong)
 

@@ -78,11 +78,14 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     """`(carry, ys)` after `carry, y = step(carry, x)` for each x of `xs`, or `length` times.
 
     `init`: the first carry, a tree of arrays.  `xs`: a tree of arrays that share their leading
-    axis, or None: then `length`, which may be symbolic, is the number of steps and x is None.
+    axis, or None: then `length`, which may be symbolic, is the number of steps and x is None.  A
+    `length` that is an integer scalar takes that many steps, over the first rows of `xs`.
     `reverse`: from the last step to the first; ys keep the order of xs.  ys are stacked along a new
     leading axis.  `until(carry)` gives one bool: the step that makes it true is the last, and ys
     have as many rows as steps ran.  Raises ShapeError or DTypeError when a step changes the type of
-    the carry, UnsupportedError for `until` beside `reverse`, `truncate` or `checkpoint`.
+    the carry or `length` is no number, at a call DomainError for a number below 0 and
+    SymcIndexError for one above the rows of `xs`; UnsupportedError for `until` beside `reverse`,
+    `truncate` or `checkpoint`.
     """
     require_function(step, "scan")
     title = name or title_of(step)
@@ -90,22 +93,11 @@ def scan(  # noqa: PLR0913  (the contract's signature)
         require_function(until, "scan: until")
         refuse_beside(title, reverse=reverse, truncate=truncate, checkpoint=checkpoint)
     if is_number(length):
-        bounded = (
-            partial(counted_until, Stopped(step, until, title, None))
-            if until
-            else partial(
-                counted,
-                partial(
-                    scan,
-                    step,
-                    reverse=reverse,
-                    truncate=truncate,
-                    checkpoint=checkpoint,
-                    name=title,
-                ),
-                title,
-            )
-        )
+        if until is not None:
+            bounded = partial(counted_until, Stopped(step, until, title, None))
+        else:
+            own = partial(scan, step, reverse=reverse, truncate=truncate, checkpoint=checkpoint)
+            bounded = partial(counted, partial(own, name=title), title)
         numbered: tuple[Any, Any] = at_once_or_traced(bounded)(init, xs, length)
         return numbered
     size = None if length is None else as_size(length, f"{title}: length")

@@ -57,12 +57,13 @@ def counted_until(how: Stopped, init: Any, xs: Any, length: Any) -> tuple[Any, A
     """`stopped_scan` with at most as many steps as a value says."""
     subject = f"{how.title}: length"
     size = length_of(length, subject)
-    if _count_of(size) is None:
+    counted_to = _count_of(size)
+    if counted_to is None:
         return stopped_scan(replace(how, length=size), init, xs)
     found = (lift(leaf, subject).__symc_operand__() for leaf in trees.leaves_of(xs))
     needed = [has_rows(x.type.shape[0], size, subject) for x in found if x.type.rank]
     # A value of its own for these rows, through which the loop reads what binds the size.
-    limit = emit.value_of(ops.RESHAPE, (_count_of(size),), {"shape": ()})
+    limit = emit.value_of(ops.RESHAPE, (counted_to,), {"shape": ()})
     return stopped_scan(replace(how, limit=constraints.attach(limit, needed)), init, xs)
 
 

@@ -18,7 +18,7 @@ from symc.ir.binding import mentioned_by, unbound
 from symc.ir.core import Node, Value
 from symc.ir.dims import Dim, Symbol, symbols
 from symc.ir.errors import UnsupportedError, message
-from symc.ir.ops.loop_groups import groups
+from symc.ir.ops.loop_groups import groups, while_groups
 from symc.ir.ops.record import Kind
 from symc.ir.types import Literal
 
@@ -75,7 +75,10 @@ def _keeps_apart(node: Node, ragged: Collection[Symbol]) -> bool:
         inside = unbound(node.regions[0].nodes)
         return isinstance(length, Dim) and inside.isdisjoint(ragged) and len(symbols(length)) == 1
     if node.op is ops.WHILE:
-        return unbound(n for region in node.regions for n in region.nodes).isdisjoint(ragged)
+        inside = unbound(n for region in node.regions for n in region.nodes)
+        most = while_groups(node).most
+        bounds = symbols(most) if isinstance(most, Dim) else frozenset()
+        return inside.isdisjoint(ragged) and bounds.isdisjoint(ragged)
     match node.op.kind:
         case Kind.ELEMENTWISE:
             return True

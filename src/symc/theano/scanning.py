@@ -51,9 +51,11 @@ def scan(  # noqa: PLR0913, PLR0917  (Theano's signature)
 
     `fn` gets a slice of each sequence (per tap), the states (per tap), then `non_sequences`; it
     returns outputs, updates of shared variables, or both.  `outputs_info`: per output None, an
-    initial state, or `{"initial": rows, "taps": [-2, -1]}`.  `truncate_gradient`: the number of
-    last steps that gradients go through, -1 for all.  `strict`: `fn` may use no outer variable but
-    `non_sequences`.  `mode`, `profile` and `allow_gc` are those of the function that compiles it.
+    initial state, or `{"initial": rows, "taps": [-2, -1]}`.  `n_steps`: a size, or an integer
+    scalar; a call with a negative one raises DomainError, with one above the rows of a sequence
+    SymcIndexError.  `truncate_gradient`: the number of last steps that gradients go through, -1 for
+    all.  `strict`: `fn` may use no outer variable but `non_sequences`.  `mode`, `profile` and
+    `allow_gc` are those of the function that compiles it.
 
     Raises ShapeError or DTypeError where states and outputs do not fit each other,
     MissingInputError for a capture under `strict`.
