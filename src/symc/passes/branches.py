@@ -173,11 +173,12 @@ def _placed(function: Function, depth: int, fixed: frozenset[Value]) -> Function
         home = homes.of[node]
         if home is not None and (node.operands or node.regions):
             moved.setdefault(home.switch, []).append((home, node))
-    if not moved and not any(map(_takes_too_much, function.nodes)):
+    given = frozenset(function.params)
+    if not moved and not any(_takes_too_much(node, given) for node in function.nodes):
         return function
     stay = [node for node in function.nodes if homes.of[node] is None or not node.operands]
-    top = _Level(dict(zip(function.params, function.params, strict=True)))
-    builder = _Builder(moved)
+    top = _Level(dict(zip(function.params, function.params, strict=True)), given)
+    builder = _Builder(moved, given)
     for node in stay:
         builder.add(top, node)
     results = tuple(top.values[result] for result in function.results)
@@ -185,19 +186,25 @@ def _placed(function: Function, depth: int, fixed: frozenset[Value]) -> Function
     return dce.run(made, Options())
 
 
-def _takes_too_much(node: Node) -> bool:
+def _takes_too_much(node: Node, given: frozenset[Value]) -> bool:
     """Whether a switch takes what no branch reads, or can make for itself."""
     if node.op is not ops.SWITCH:
         return False
-    return any(map(_from_source, node.operands[1:])) or not all(_readers(node))
+    return any(_from_source(x, given) for x in node.operands[1:]) or not all(_readers(node))
 
 
-def _from_source(value: Value) -> bool:
-    """Whether a value is a view of a constant, or of another node without operands."""
-    node = value.node
-    while node is not None and node.op.kind is Kind.VIEW and len(node.operands) == 1:
-        node = node.operands[0].node
-    return node is not None and not node.operands and not node.regions
+def _from_source(value: Value, given: frozenset[Value]) -> bool:
+    """Whether a value is a view of a constant, or of another node without operands.
+
+    `given`: the params of the function.  A derivative may be taken of the result of a node, which
+    is a param then: nothing is seen behind it.
+    """
+    while value not in given and value.node is not None:
+        node = value.node
+        if node.op.kind is not Kind.VIEW or len(node.operands) != 1:
+            return not node.operands and not node.regions
+        value = node.operands[0]
+    return False
 
 
 def _kept_for_loop(function: Function, fixed: frozenset[Value]) -> set[Node]:
@@ -219,10 +226,12 @@ def _kept_for_loop(function: Function, fixed: frozenset[Value]) -> set[Node]:
 class _Level:
     """A function being built: old values -> new ones, and the nodes so far.
 
-    captured: old values of the level around it that it reads, with the params they are here.
+    given: the params of the function that all levels are made of.  captured: old values of the
+    level around it that it reads, with the params they are here.
     """
 
     values: dict[Value, Value]
+    given: frozenset[Value]
     nodes: list[Node] = field(default_factory=list)
     captured: dict[Value, Value] = field(default_factory=dict)
 
@@ -231,7 +240,7 @@ class _Level:
         found = self.values.get(value)
         if found is not None:
             return found
-        if not _from_source(value):
+        if not _from_source(value, self.given):
             found = self.captured[value] = Value(value.type, name=value.name)
             self.values[value] = found
             return found
@@ -252,13 +261,17 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
-    """Builds levels from old nodes; `moved`: what goes into the branches of each switch."""
+    """Builds levels from old nodes; `moved`: what goes into the branches of each switch.
+
+    given: the params of the function.
+    """
 
     moved: dict[Node, list[tuple[_Home, Node]]]
+    given: frozenset[Value]
 
     def add(self, level: _Level, node: Node) -> None:
         """Append a node, a switch with what moves into it."""
-        if node.op is ops.SWITCH and (node in self.moved or _takes_too_much(node)):
+        if node in self.moved or _takes_too_much(node, self.given):
             level.place(node, self._switch(level, node))
             return
         operands = [level.read(x) for x in node.operands]
@@ -277,7 +290,7 @@ class _Builder:
     def _branch(self, node: Node, number: int) -> tuple[Function, Sequence[Value]]:
         """A branch with what moves into it: a function of what it captures, and that."""
         region = node.regions[number]
-        level = _Level({})
+        level = _Level({}, self.given)
         for inner in _of_branch(self.moved.get(node, ()), number):
             self.add(level, inner)
         needed = {operand for inner in region.nodes for operand in inner.operands}

@@ -23,7 +23,7 @@ from symc.ir.rewriter import remake
 from symc.ir.term import Term
 from symc.passes import cse
 from symc.passes.loops_folds import fold
-from symc.passes.loops_form import made, pruned, taken_apart
+from symc.passes.loops_form import Loop, made, pruned, taken_apart
 from symc.passes.loops_join import join, split, unjoin
 from symc.passes.loops_merge import joined, mergeable
 from symc.passes.loops_move import Later, copied, hoist, sink
@@ -54,11 +54,14 @@ def _reads(function: Function) -> set[Value]:
 def _rebuilt(function: Function, options: Options, note: Note) -> Function:
     """Every scan with less in it."""
     read = _reads(function)
+    given = frozenset(function.params)
     values: dict[Value, Value] = {}
     for node in function.nodes:
         operands = [values.get(x, x) for x in node.operands]
         if node.op is ops.SCAN:
-            values.update(_changed(node, operands, read, options, note))
+            loop = taken_apart(node, operands, read)
+            loop.limit, loop.given = options.memory_limit, given
+            values.update(_changed(loop, operands, options, note))
         else:
             kept = remake(node, operands, node.regions)
             values.update(zip(node.results, kept.results, strict=True))
@@ -66,14 +69,13 @@ def _rebuilt(function: Function, options: Options, note: Note) -> Function:
 
 
 def _changed(
-    node: Node, operands: Sequence[Value], read: set[Value], options: Options, note: Note
+    loop: Loop, operands: Sequence[Value], options: Options, note: Note
 ) -> dict[Value, Value]:
-    """Old results -> new ones of a scan."""
+    """Old results -> new ones of a scan over `operands`."""
+    node = loop.node
     if groups(node).length == 1:
         note(Move(moves.ONCE, place(node), groups(node).reverse))
         return _one_step(node, operands)
-    loop = taken_apart(node, operands, read)
-    loop.limit = options.memory_limit
     changed = pruned(loop)
     later: list[Later] = []
     if options.contract != "chain":

@@ -44,7 +44,8 @@ class Loop:
 
     also: a result -> another whose value it has.  moves: what was done to the loop so far.
     counts: the value of each dim that a node of the body binds.  limit: the most bytes of an array
-    that is kept because work moves; None: as many as it is worth.
+    that is kept because work moves; None: as many as it is worth.  given: params of the function
+    around the loop: nothing is seen behind them.
     """
 
     node: Node
@@ -59,6 +60,7 @@ class Loop:
     moves: list[Move] = field(default_factory=list)
     counts: dict[Symbol, Value] = field(default_factory=dict)
     limit: int | None = None
+    given: frozenset[Value] = frozenset()
 
     @property
     def wanted(self) -> list[Value]:

@@ -250,8 +250,9 @@ class _Group:
 
 def _atoms(loop: Loop, value: Value, axis: int) -> list[Value]:
     """What a constant was put together of along an axis, as constants of the loop; else itself."""
-    source = loop.consts[value].node if value in loop.consts else value.node
-    if source is None or source.op is not ops.CONCAT:
+    whole = loop.consts.get(value, value)
+    source = whole.node
+    if whole in loop.given or source is None or source.op is not ops.CONCAT:
         return [value]
     if attributes.integer(source.attrs, "axis") != axis:
         return [value]
