@@ -101,7 +101,9 @@ def _argument(field: Field[Any]) -> str:
 
 def _written(cls: type, head: str, lines: list[str], known: dict[str, object]) -> Any:
     """A method from its text, which sees the names in `known`."""
-    exec(f"def {head}:\n " + "\n ".join(lines), known)  # noqa: S102
+    # Its file is this one: where a user's line is looked for, the library's are passed over.
+    code = compile(f"def {head}:\n " + "\n ".join(lines), __file__, "exec")
+    exec(code, known)  # noqa: S102
     name = head.partition("(")[0]
     made: Any = known[name]
     made.__qualname__ = f"{cls.__qualname__}.{name}"

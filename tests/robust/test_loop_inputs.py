@@ -76,6 +76,7 @@ def cases() -> Iterator[Case]:
         "3 rows.*4 rows|4 rows.*3 rows",
         lambda: sc.scan(add, 0.0, {"a": X3, "b": X4}),
     )
+    yield "reverse", sc.DTypeError, "'yes'", lambda: sc.scan(add, 0.0, X3, reverse="yes")
     yield "B37 length", sc.ShapeError, "rows", lambda: sc.scan(add, 0.0, X3, length=4)
     yield "B37 map", sc.ShapeError, "rows", lambda: sc.map(lambda x: x[0], (X3, X4))
     yield (

@@ -28,7 +28,7 @@ from symc.frontend.entering import require_function, runs_symbolic
 from symc.frontend.expr import Expr, lift
 from symc.frontend.operand import Operand
 from symc.frontend.regions import Region, title_of, traced
-from symc.frontend.scan_parts import Steps, in_parts, remembered, truncation
+from symc.frontend.scan_parts import Steps, backwards, in_parts, remembered, truncation
 from symc.frontend.sequences import captured_first, pair_of, placed, sequences
 from symc.frontend.snapshots import Checkpoints
 from symc.frontend.trees import Structure
@@ -89,6 +89,7 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     """
     require_function(step, "scan")
     title = name or title_of(step)
+    reverse = backwards(reverse, title)
     if until is not None:
         require_function(until, "scan: until")
         refuse_beside(title, reverse=reverse, truncate=truncate, checkpoint=checkpoint)
@@ -110,7 +111,7 @@ def scan(  # noqa: PLR0913  (the contract's signature)
     last = truncation(truncate, title)
 
     def once(step: Any, init: Any, xs: Any, length: Size | None) -> tuple[Any, Any]:
-        how = _Steps(title, length, bool(reverse), memory)
+        how = _Steps(title, length, reverse, memory)
         return _scan(lambda carry, x, number: step(carry, x), init, xs, how)
 
     def run(init: Any, xs: Any) -> tuple[Any, Any]:
@@ -118,7 +119,7 @@ def scan(  # noqa: PLR0913  (the contract's signature)
             return once(kept, init, xs, size)
         seqs = sequences(xs, size, title)
         whole = trees.unflatten(seqs.tree, [Expr(Operand(x)) for x in seqs.values])
-        steps = Steps(once, kept, title, seqs.length, bool(reverse))
+        steps = Steps(once, kept, title, seqs.length, reverse)
         return in_parts(steps, init, whole, last, every)
 
     found: tuple[Any, Any] = at_once_or_traced(run)(init, xs)

@@ -12,6 +12,8 @@ from dataclasses import replace
 from math import isqrt
 from typing import Any, Final
 
+import numpy as np
+
 from symc.frontend import trees
 from symc.frontend.checkpoint import checkpoint
 from symc.frontend.elementwise import where
@@ -20,7 +22,7 @@ from symc.frontend.operand import Operand
 from symc.frontend.regions import traced
 from symc.ir import dims, ops, term
 from symc.ir.dims import Size
-from symc.ir.errors import DomainError, message
+from symc.ir.errors import DomainError, DTypeError, message
 from symc.ir.locations import here
 from symc.ir.term import Term
 from symc.records import dataclass
@@ -58,6 +60,15 @@ def truncation(truncate: Any, title: str) -> int | None:
             message(f"{title}: truncate", got=truncate, expected="an int >= 0", where=here())
         )
     return truncate
+
+
+def backwards(reverse: Any, title: str) -> bool:
+    """A checked `reverse`."""
+    if not isinstance(reverse, bool | np.bool_):
+        raise DTypeError(
+            message(f"{title}: reverse", got=repr(reverse), expected="True or False", where=here())
+        )
+    return bool(reverse)
 
 
 def remembered(step: Step, chosen: Any, title: str) -> tuple[Step, Every | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from symc.ir.errors import DomainError, message
+from symc.ir.locations import here
 from symc.records import dataclass
 
 CONTRACTION = "contraction"
@@ -39,23 +40,21 @@ class Options:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise DomainError(
-                    message(f"option {name}", got=repr(getattr(self, name)), expected=choices)
-                )
+                raise self._refused(name, choices)
         for name in ("trust_input", "cache", "sync", "no_python"):
             if type(getattr(self, name)) is not bool:
-                got = repr(getattr(self, name))
-                raise DomainError(message(f"option {name}", got=got, expected="True or False"))
+                raise self._refused(name, "True or False")
         threads = self.threads
         if threads is not None and (type(threads) is not int or threads < 1):
-            raise DomainError(
-                message("option threads", got=repr(threads), expected="None or an int >= 1")
-            )
+            raise self._refused("threads", "None or an int >= 1")
         limit = self.memory_limit
         if limit is not None and (type(limit) is not int or limit < 0):
-            raise DomainError(
-                message("option memory_limit", got=repr(limit), expected="None or an int >= 0")
-            )
+            raise self._refused("memory_limit", "None or an int >= 0")
+
+    def _refused(self, name: str, expected: object) -> DomainError:
+        """The error for a value that the option `name` cannot have."""
+        got = repr(getattr(self, name))
+        return DomainError(message(f"option {name}", got=got, expected=expected, where=here()))
 
     @property
     def licences(self) -> frozenset[str]:
