@@ -22,7 +22,7 @@ Program = tuple[list[Any], list[Any]]  # inputs, outputs
 def chain(length: int = 1000) -> Program:
     """Elementwise operations one after the other, and the slope."""
     x = sc.var("x", "f64[n]")
-    total = sc.sum(deep.chain(x, length))
+    total = sc.sum(deep.chain(x, deep.in_turn(length)))
     return [x], [total, sc.grad(total, x)]
 
 

@@ -15,8 +15,9 @@ import sys
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ from symc.compile import recording
 LENGTH = 100_000
 SEED = 7
 CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
-STEPS = (
+Step = Callable[[Any], Any]
+STEPS: tuple[Step, ...] = (
     sc.tanh,
     lambda y: y * 1.5,
     sc.exp,
@@ -37,7 +39,7 @@ STEPS = (
     lambda y: sc.maximum(y, 0.125),
 )
 # The same kinds of steps, of which any order leaves values near 1.
-DRAWN = (
+DRAWN: tuple[Step, ...] = (
     sc.tanh,
     lambda y: y * 0.9,
     lambda y: y + 0.1,
@@ -67,18 +69,23 @@ class Marks:
             print(f"{name:<14} {seconds:7.2f} s")
 
 
-def chain(x: sc.Expr, steps: Iterable[object]) -> sc.Expr:
+def chain(x: sc.Expr, steps: Iterable[Step]) -> sc.Expr:
     """The steps one after the other."""
     y = x
     for step in steps:
-        y = step(y)  # type: ignore[operator]
+        y = step(y)
     return y
 
 
-def in_turn(length: int) -> tuple[sc.Expr, sc.Expr]:
-    """A scalar, and eight kinds of operation in turn, three of them transcendental."""
+def in_turn(length: int) -> Iterator[Step]:
+    """Eight kinds of operation in turn, three of them transcendental."""
+    return (STEPS[number % len(STEPS)] for number in range(length))
+
+
+def on_a_scalar(length: int) -> tuple[sc.Expr, sc.Expr]:
+    """A scalar, and the steps in turn."""
     x = sc.var("x", "f64")
-    return x, chain(x, (STEPS[number % len(STEPS)] for number in range(length)))
+    return x, chain(x, in_turn(length))
 
 
 def drawn(length: int) -> tuple[sc.Expr, sc.Expr]:
@@ -105,7 +112,7 @@ def main() -> int:
     sys.setrecursionlimit(200)
     marks = Marks(options.clock)
     with marks.stage("build"):
-        x, y = (drawn if options.drawn else in_turn)(options.length)
+        x, y = (drawn if options.drawn else on_a_scalar)(options.length)
     with marks.stage("differentiate"):
         slope = sc.grad(y, x)
     with marks.stage("compile"), recording() as found:

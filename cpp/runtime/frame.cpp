@@ -78,7 +78,7 @@ bool grow(symc_tape &tape, std::int64_t used, std::int64_t bytes) noexcept {
   if (larger == nullptr) {
     return false;
   }
-  if (used > 0) {
+  if (used > 0 && tape.data != nullptr) {
     std::memcpy(larger, tape.data, static_cast<std::size_t>(used));
   }
   free_aligned(tape.data);

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from bench.compiling import chain, layers, scalars, wide
 
 import symc as sc
 from symc.compile import recording
@@ -50,3 +52,14 @@ def test_a_chain_is_compiled_and_freed_under_a_low_recursion_limit() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "compile" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [(chain, 16), (layers, 3), (wide, 6), (scalars, 60)],
+    ids=["chain", "layers", "wide", "scalars"],
+)
+def test_programs_that_are_timed_are_compiled(build, size: int) -> None:
+    inputs, outputs = build(size)
+    f = sc.function(inputs, outputs, on_unused_input="ignore")
+    assert f.explain().timings[0].nodes_before > size
