@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 
-ABI_VERSION: int = 1
+ABI_VERSION: int = 2
 
 class State:
     """A shared variable: a copy of `value`, read and updated by executables."""
