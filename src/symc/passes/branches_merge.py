@@ -9,8 +9,7 @@ Bits: unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from symc.ir import ops
@@ -18,6 +17,8 @@ from symc.ir.binding import has_binders
 from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value, reachable
 from symc.ir.rewriter import merged_locations, remake, spliced
+from symc.passes.merging import behind as behind_of
+from symc.passes.merging import units
 
 MOST: Final = 64  # choices of one function that are compared with each other
 
@@ -32,7 +33,7 @@ def merged(function: Function) -> Function:
         return function
     member = {node: chosen for chosen in sets for node in chosen}
     values: dict[Value, Value] = {}
-    for unit in _units(function.nodes, member):
+    for unit in units(function.nodes, member):
         operands = [[values.get(x, x) for x in node.operands] for node in unit]
         if len(unit) > 1:
             values.update(_joined(unit, operands))
@@ -46,7 +47,7 @@ def merged(function: Function) -> Function:
 
 def _sets(function: Function, switches: Sequence[Node]) -> list[list[Node]]:
     """Sets of switches that can become one: the same number, and no path between them."""
-    behind = _behind(function, switches)
+    behind = behind_of(function, switches)
     bit = {node: 1 << i for i, node in enumerate(switches)}
     by_number: dict[Hashable, list[list[Node]]] = {}
     for node in switches:
@@ -65,19 +66,6 @@ def _sets(function: Function, switches: Sequence[Node]) -> list[list[Node]]:
             elif behind[other] & own:
                 behind[other] |= needs | own
     return [chosen for sets in by_number.values() for chosen in sets if len(chosen) > 1]
-
-
-def _behind(function: Function, switches: Sequence[Node]) -> dict[Node, int]:
-    """For each switch, those that it depends on, as bits."""
-    bit = {node: 1 << i for i, node in enumerate(switches)}
-    found: dict[Node, int] = {}
-    for node in function.nodes:
-        bits = 0
-        for operand in node.operands:
-            if operand.node is not None:
-                bits |= found.get(operand.node, 0) | bit.get(operand.node, 0)
-        found[node] = bits
-    return {node: found[node] for node in switches}
 
 
 def _joined(unit: Sequence[Node], operands: Sequence[Sequence[Value]]) -> dict[Value, Value]:
@@ -100,31 +88,3 @@ def _joined(unit: Sequence[Node], operands: Sequence[Sequence[Value]]) -> dict[V
     made = apply(ops.SWITCH, values, unit[0].attrs, regions=tuple(regions), locations=where)
     old = [result for node in unit for result in node.results]
     return dict(zip(old, made.results, strict=True))
-
-
-def _units(
-    nodes: Sequence[Node], member: Mapping[Node, Sequence[Node]]
-) -> Iterator[Sequence[Node]]:
-    """Nodes, and sets as one, in an order in which operands come first."""
-    number = {node: i for i, node in enumerate(nodes)}
-    unit: dict[Node, Sequence[Node]] = {}
-    for node in nodes:
-        unit[node] = tuple(member.get(node, (node,)))
-    readers: dict[Sequence[Node], list[Sequence[Node]]] = {}
-    waiting: dict[Sequence[Node], int] = {}
-    for node in nodes:
-        own = unit[node]
-        waiting.setdefault(own, 0)
-        for operand in node.operands:
-            if operand.node in number:
-                readers.setdefault(unit[operand.node], []).append(own)
-                waiting[own] += 1
-    ready = [(number[own[-1]], own) for own, count in waiting.items() if count == 0]
-    heapify(ready)
-    while ready:
-        _, own = heappop(ready)
-        yield own
-        for reader in readers.get(own, ()):
-            waiting[reader] -= 1
-            if waiting[reader] == 0:
-                heappush(ready, (number[reader[-1]], reader))

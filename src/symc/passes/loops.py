@@ -11,8 +11,7 @@ The licence is `contraction`: sums of products over the steps are taken in any o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Sequence
 
 from symc.ir import moves, ops, term
 from symc.ir.core import Function, Node, Value
@@ -30,6 +29,7 @@ from symc.passes.loops_move import Later, copied, hoist, sink
 from symc.passes.loops_reads import pushed
 from symc.passes.loops_rows import last_rows
 from symc.passes.loops_sums import accumulate
+from symc.passes.merging import units
 from symc.passes.rebuilt import rebuilt
 
 
@@ -128,7 +128,7 @@ def _merged(function: Function, sets: Sequence[Sequence[Node]], note: Note) -> F
     read = _reads(function)
     member = {node: chosen for chosen in sets for node in chosen}
     values: dict[Value, Value] = {}
-    for unit in _units(function.nodes, member):
+    for unit in units(function.nodes, member):
         operands = [[values.get(x, x) for x in node.operands] for node in unit]
         if len(unit) == 1:
             kept = remake(unit[0], operands[0], unit[0].regions)
@@ -145,29 +145,3 @@ def _merged(function: Function, sets: Sequence[Sequence[Node]], note: Note) -> F
         values.update(made(one))
         values.update({x: values.get(y, y) for x, y in one.also.items()})
     return rebuilt(function, values)
-
-
-def _units(
-    nodes: Sequence[Node], member: Mapping[Node, Sequence[Node]]
-) -> Iterator[Sequence[Node]]:
-    """Nodes, and sets as one, in an order in which operands come first."""
-    number = {node: i for i, node in enumerate(nodes)}
-    unit: dict[Node, Sequence[Node]] = {node: tuple(member.get(node, (node,))) for node in nodes}
-    readers: dict[Sequence[Node], list[Sequence[Node]]] = {}
-    waiting: dict[Sequence[Node], int] = {}
-    for node in nodes:
-        own = unit[node]
-        waiting.setdefault(own, 0)
-        for operand in node.operands:
-            if operand.node in number:
-                readers.setdefault(unit[operand.node], []).append(own)
-                waiting[own] += 1
-    ready = [(number[own[-1]], own) for own, count in waiting.items() if count == 0]
-    heapify(ready)
-    while ready:
-        _, own = heappop(ready)
-        yield own
-        for reader in readers.get(own, ()):
-            waiting[reader] -= 1
-            if waiting[reader] == 0:
-                heappush(ready, (number[reader[-1]], reader))

@@ -10,14 +10,15 @@ Bits: unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from symc.ir import ops
-from symc.ir.build import apply
 from symc.ir.core import Function, Node, Value
 from symc.ir.ops.loop_groups import groups
 from symc.passes.loops_form import Carry, Loop, Row
+from symc.passes.merging import behind as behind_of
+from symc.passes.merging import settled
 
 MOST: Final = 64  # loops of one function that are compared with each other
 
@@ -27,7 +28,7 @@ def mergeable(function: Function) -> list[list[Node]]:
     scans = [node for node in function.nodes if node.op is ops.SCAN][:MOST]
     if len(scans) < 2:
         return []
-    behind = _behind(function, scans)
+    behind = behind_of(function, scans)
     sets: list[list[Node]] = []
     for node in scans:
         for chosen in sets:
@@ -39,19 +40,6 @@ def mergeable(function: Function) -> list[list[Node]]:
         else:
             sets.append([node])
     return [chosen for chosen in sets if len(chosen) > 1]
-
-
-def _behind(function: Function, scans: Sequence[Node]) -> dict[Node, int]:
-    """For each node, the scans that it depends on, as bits."""
-    bit = {node: 1 << i for i, node in enumerate(scans)}
-    found: dict[Node, int] = {}
-    for node in function.nodes:
-        bits = 0
-        for operand in node.operands:
-            if operand.node is not None:
-                bits |= found.get(operand.node, 0) | bit.get(operand.node, 0)
-        found[node] = bits
-    return found
 
 
 def _same_steps(left: Node, right: Node) -> bool:
@@ -107,53 +95,12 @@ def joined(loops: Sequence[Loop]) -> Loop:
                     group[by_operand[operand]] = operand
                 fixed[param] = by_operand[operand]
     carries = [carry for loop in loops for carry in loop.carries]
-    classes, values = _settled(loops, carries, fixed)
+    classes, values = settled(loops, carries, fixed)
     for loop in loops:
         counts = loop.counts.items()
         made.counts.update({dim: values.get(count, count) for dim, count in counts})
     _fill(made, loops, carries, classes, values)
     return made
-
-
-def _settled(
-    loops: Sequence[Loop], carries: Sequence[Carry], fixed: dict[Value, Value]
-) -> tuple[list[int], dict[Value, Value]]:
-    """The class of each carry, and what the values of all bodies are in one."""
-    classes = _numbered([(carry.start, carry.param.type) for carry in carries])
-    while True:
-        params = [Value(carry.param.type, name=carry.param.name) for carry in carries]
-        values = dict(fixed)
-        for carry, number in zip(carries, classes, strict=True):
-            values[carry.param] = params[classes.index(number)]
-        seen: dict[Hashable, Node] = {}
-        for loop in loops:
-            _numbering(loop, values, seen)
-        after = [values.get(carry.after, carry.after) for carry in carries]
-        refined = _numbered(list(zip(classes, after, strict=True)))
-        if refined == classes:
-            return classes, values
-        classes = refined
-
-
-def _numbered(keys: Sequence[Hashable]) -> list[int]:
-    """Equal keys by equal numbers, in order of first use."""
-    number: dict[Hashable, int] = {}
-    return [number.setdefault(key, len(number)) for key in keys]
-
-
-def _numbering(loop: Loop, values: dict[Value, Value], seen: dict[Hashable, Node]) -> None:
-    """Copy the nodes of a body, equal ones once."""
-    for node in loop.nodes():
-        operands = tuple(values.get(x, x) for x in node.operands)
-        attrs = tuple(sorted(node.attrs.items(), key=lambda item: item[0]))
-        key = (node.op, operands, attrs, node.regions)
-        made = seen.get(key)
-        if made is None:
-            made = apply(
-                node.op, operands, node.attrs, regions=node.regions, locations=node.locations
-            )
-            seen[key] = made
-        values.update(zip(node.results, made.results, strict=True))
 
 
 def _fill(

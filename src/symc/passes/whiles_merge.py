@@ -10,7 +10,7 @@ Bits: unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -22,6 +22,7 @@ from symc.ir.core import Function, Node, Value
 from symc.ir.dims import Size, substitute, symbol
 from symc.ir.ops.loop_groups import while_groups
 from symc.ir.specialise import renamed, specialise
+from symc.passes.merging import settled
 from symc.passes.whiles_form import Carry, Rebuilt, Row, While, made, taken_apart
 
 MOST: Final = 32  # loops of one function that are compared with each other
@@ -180,7 +181,7 @@ def _one(loops: Sequence[While]) -> While | None:
                     group[by_operand[operand]] = operand
                 fixed[param] = by_operand[operand]
     carries = [carry for loop in loops for carry in loop.carries]
-    classes, values = _settled(loops, carries, fixed)
+    classes, values = settled(loops, carries, fixed)
     tests = {values.get(loop.going, loop.going) for loop in loops}
     if len(tests) != 1:
         return None
@@ -190,47 +191,6 @@ def _one(loops: Sequence[While]) -> While | None:
         one.counts.update({dim: values.get(value, value) for dim, value in counts})
     _fill(one, loops, (carries, classes), values)
     return one
-
-
-def _settled(
-    loops: Sequence[While], carries: Sequence[Carry], fixed: dict[Value, Value]
-) -> tuple[list[int], dict[Value, Value]]:
-    """The class of each carry, and what the values of all bodies are in one."""
-    classes = _numbered([(carry.start, carry.param.type) for carry in carries])
-    while True:
-        params = [Value(carry.param.type, name=carry.param.name) for carry in carries]
-        values = dict(fixed)
-        for carry, number in zip(carries, classes, strict=True):
-            values[carry.param] = params[classes.index(number)]
-        seen: dict[Hashable, Node] = {}
-        for loop in loops:
-            _numbering(loop, values, seen)
-        after = [values.get(carry.after, carry.after) for carry in carries]
-        refined = _numbered(list(zip(classes, after, strict=True)))
-        if refined == classes:
-            return classes, values
-        classes = refined
-
-
-def _numbered(keys: Sequence[Hashable]) -> list[int]:
-    """Equal keys by equal numbers, in order of first use."""
-    number: dict[Hashable, int] = {}
-    return [number.setdefault(key, len(number)) for key in keys]
-
-
-def _numbering(loop: While, values: dict[Value, Value], seen: dict[Hashable, Node]) -> None:
-    """Copy the nodes of a loop, equal ones once."""
-    for node in loop.nodes():
-        operands = tuple(values.get(x, x) for x in node.operands)
-        attrs = tuple(sorted(node.attrs.items(), key=lambda item: item[0]))
-        key = (node.op, operands, attrs, node.regions)
-        again = seen.get(key)
-        if again is None:
-            again = apply(
-                node.op, operands, node.attrs, regions=node.regions, locations=node.locations
-            )
-            seen[key] = again
-        values.update(zip(node.results, again.results, strict=True))
 
 
 def _fill(
